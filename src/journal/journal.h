@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The journal: group commit, the one place that makes things durable. Shards add frames during a
+// turn and hand them over at its end; the journal's own actor (a worker) forms a group of all that
+// has come, writes it with one durable write into a recycled file, and sends each shard's
+// submission home, where the frames' `done` run in the order they were added. One write is in
+// flight; the next group forms meanwhile.
+//
+// A big body (see journal_options.direct_min_bytes) is not copied into the journal: its target's
+// writer writes and syncs it to its segment at the same time, and the journal carries a reference;
+// the answer follows both.
+//
+// Files (all integers little-endian; journal/format.h has the layouts): DATA/journal/%016x.wal
+//
+// Errors: a failed write or sync is final: every later done gets ERR_SYNC and `fatal` is called
+// once; the process stops.
+#ifndef WEIR_JOURNAL_JOURNAL_H
+#define WEIR_JOURNAL_JOURNAL_H
+
+#include "base/blob.h"
+#include "base/histogram.h"
+#include "base/list.h"
+#include "io/io.h"
+
+struct journal;
+struct journal_port; // a shard's end of the journal
+struct journal_frame;
+
+// What a frame says. Numbers are on disk: never reused. Kinds from JOURNAL_STATE on are state
+// records (see state.h): key and value, the last one wins; their apply is the same at replay and
+// from a snapshot.
+enum journal_kind {
+    JOURNAL_BATCH = 1, // head: log/frames.h; body: one record batch
+    JOURNAL_REFERENCE =
+        2, // head as BATCH; body: the first ref_len bytes; the rest lies in the segment
+    JOURNAL_LOG_START = 3, // a log's new start offset
+    JOURNAL_EPOCH = 4,     // a start of the server raised the epoch
+    JOURNAL_STATE = 5,     // u8 state kind, key, value
+    JOURNAL_LEASE = 6,     // reserved: queue
+    JOURNAL_TXN = 7,       // reserved: transactions
+    JOURNAL_QUERY = 8,     // reserved: streaming queries
+    JOURNAL_COMMIT = 15    // ends a group
+};
+
+// ---- targets of direct writes
+
+struct journal_target {
+    struct io *writer; // the worker that writes and syncs it
+    // On the writer: writes the frames' bodies at their positions, in one or more files, and syncs
+    // them. 0 or ERR_*.
+    int (*write_sync)(struct journal_target *target, struct journal_frame **frames, size_t count);
+    uint64_t group_mark;  // journal only: which group counted the bytes below
+    uint64_t group_bytes; // journal only
+};
+
+// ---- writing (on a shard)
+
+struct journal_write {
+    uint8_t kind;
+    struct slice head;             // copied
+    struct blob_piece body;        // a reference is taken; blob == NULL: none
+    struct journal_target *target; // NULL: never direct. Must outlive done.
+    uint64_t target_pos;  // where in the target the body belongs (the target's own meaning)
+    uint64_t target_file; // which file of the target (a segment's base offset)
+    uint32_t ref_len;     // how much of the body a reference repeats (the batch's header)
+    // On the shard, in order of adding; err 0: durable. lsn and direct tell where it went. May be
+    // NULL.
+    void (*done)(void *arg, const struct journal_frame *frame, int err);
+    void *arg;
+};
+
+struct journal_frame { // owned by the port; valid until its done has returned
+    struct list link;
+    struct journal_write w; // w.head points into the submission's own memory
+    uint64_t lsn;
+    bool direct;
+};
+
+void journal_add(struct journal_port *port, const struct journal_write *write);
+// Frames added between begin and end belong to bundle `id`, of which `parts` shards bring one part
+// each: the group waits until all parts have come and writes them together; what was added later on
+// the same shards stays behind it.
+void journal_bundle_begin(struct journal_port *port, uint64_t id, uint32_t parts);
+void journal_bundle_end(struct journal_port *port);
+void journal_flush(
+    struct journal_port *port); // hands over what was added; the shard calls it at its turn's end
+// Runs fn on the shard when everything added before is durable (at once, but never from inside,
+// when nothing is open).
+struct journal_barrier {
+    struct list link;
+    uint64_t seq;
+    void (*fn)(struct journal_barrier *barrier, int err);
+};
+void journal_barrier(struct journal_port *port, struct journal_barrier *barrier);
+uint64_t journal_port_bytes(
+    const struct journal_port *port); // added and not yet done: what back-pressure looks at
+
+// ---- life
+
+struct journal_options {
+    const char *dir;           // "journal"
+    uint64_t file_bytes;       // 64 MiB; at least 4 MiB, multiple of IO_BLOCK
+    uint64_t first_file_bytes; // 1 MiB: so that the first start is quick
+    uint32_t files_max;        // 4
+    uint64_t direct_min_bytes; // a target with at least this much in a group goes direct
+    uint64_t
+        group_max_bytes; // a group takes no more (but at least one submission, and whole bundles)
+    struct io *actor;    // the journal's own worker
+    struct io *checkpointer; // the worker that makes new files in the background
+    uint32_t ports_count;    // shards
+    // On the journal's actor, once, when nothing can be made durable any more.
+    void (*fatal)(void *arg, int err, const char *what);
+    // On the journal's actor: the journal is half full (again): run a checkpoint. `urgent` above
+    // three quarters.
+    void (*want_checkpoint)(void *arg, bool urgent);
+    void *arg;
+};
+
+// What recovery finds, in order of LSN, by whole groups. Non-zero stops with that error.
+struct journal_replayed {
+    uint64_t lsn;
+    uint8_t kind;
+    struct slice head;
+    struct slice body; // of a REFERENCE: its first ref_len bytes
+    bool last_group; // of the newest durable group: its references may lack their data (see verify)
+};
+struct journal_replay {
+    int (*frame)(void *arg, const struct journal_replayed *frame);
+    // True when the data behind a REFERENCE frame is whole on disk. Asked for the newest group
+    // only: earlier groups were followed by another, so their data was synced. If false, the group
+    // never became durable and is cut.
+    bool (*verify)(void *arg, const struct journal_replayed *frame);
+    void *arg;
+};
+
+struct journal_recovery {         // what was found: for the log, `weir check` and tests
+    uint64_t first_lsn, last_lsn; // replayed; last_lsn 0: nothing
+    uint64_t groups, frames, bytes;
+    bool cut;         // a torn group was dropped at the end
+    char damage[256]; // what is hurt and what the choices are, when ERR_CORRUPT is returned
+};
+
+// On the calling worker (not yet on the journal's actor; no other actor runs). Reads DATA/journal
+// from LSN `from_lsn` on. An empty directory is initialised. ERR_CORRUPT (damage before the end),
+// ERR_FORMAT_VERSION, ERR_IO.
+int journal_open(struct io *io, const struct journal_options *options, uint64_t from_lsn,
+                 const struct journal_replay *replay, struct journal_recovery *out_recovery,
+                 struct journal **out);
+// Reads only: for `weir check`. `damage` tells the first fault.
+int journal_scan(struct io *io, const char *dir, uint64_t from_lsn,
+                 const struct journal_replay *replay, struct journal_recovery *out_recovery);
+void journal_start(struct journal *journal); // the actor begins to take submissions
+struct journal_port *journal_port_create(struct journal *journal, uint32_t index, struct io *shard);
+void journal_port_destroy(struct journal_port *port); // nothing may be open
+void journal_destroy(struct journal *journal);        // after its actor has stopped
+
+// ---- for the checkpointer (checkpoint.h)
+
+uint64_t journal_durable_lsn(const struct journal *journal); // any thread (atomic)
+// Files that hold only LSNs below `lsn` may be used again. From any actor; runs on the journal's.
+void journal_recycle(struct journal *journal, uint64_t lsn);
+
+struct journal_stats {
+    uint64_t groups, frames, bytes_written, direct_bytes, direct_groups, syncs, direct_syncs;
+    struct histogram group_bytes; // bytes
+    struct histogram sync_ns;     // one durable write
+};
+void journal_stats(struct journal *journal,
+                   struct journal_stats *out); // any thread; a consistent copy
+
+#endif
