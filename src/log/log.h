@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A log: one partition's records in order. It lives on one shard; its newest part is in memory (the
+// tail), its older part in segments that are Kafka's own files (%020d.log .index .timeindex),
+// written by the shard's writer and read by its reader, two workers. A partition meets the file
+// system only when its data outgrows the tail or a checkpoint needs it.
+//
+//   append: offset and epoch are set, segment and position are fixed, the batch enters the tail and
+//   the journal done:   its group is durable: the high watermark moves, waiters wake write:  tail
+//   batches go to their segment, unsynced (or went there already, direct), and may leave memory
+//   read:   below the high watermark: from the tail at once, else by the reader, CRC checked
+//
+// Three marks: start_offset <= high_watermark <= end_offset. With flush settings relaxed (topic's
+// flush.messages or flush.ms) the high watermark follows what was written to the segment; see
+// README.
+//
+// An in-memory log (log_options.memory) has the same interface and never meets the journal or a
+// file.
+//
+// Files: DATA/log/<topic uuid, 32 hex digits>/<partition>/
+#ifndef WEIR_LOG_LOG_H
+#define WEIR_LOG_LOG_H
+
+#include "base/map.h"
+#include "base/uuid.h"
+#include "journal/checkpoint.h"
+#include "log/batch.h"
+
+struct log;
+struct log_store; // a shard's logs: workers, files, budgets
+
+struct log_key {
+    struct uuid topic;
+    int32_t partition;
+};
+
+// ---- the store of a shard
+
+struct log_store_options {
+    struct io *shard;
+    struct io *writer, *reader; // workers
+    struct journal_port *port;
+    struct budget *tail_budget;  // memory of all tails; above it, tails are written and dropped
+    uint64_t tail_bytes_per_log; // kept in memory for readers, if the budget allows
+    uint64_t write_min_bytes;    // a log with that much unwritten is written
+    uint32_t files_max;          // open files per worker
+    // On the shard: a worker's write or sync failed for good (not "disk full", which is waited
+    // out): the process stops.
+    void (*fatal)(void *arg, int err, const char *what);
+    void *arg;
+};
+int log_store_create(const struct log_store_options *options, struct log_store **out);
+void log_store_destroy(
+    struct log_store *store); // after its workers have stopped; logs are destroyed too
+void log_store_turn_end(struct log_store *store); // schedules writes; before journal_flush
+// A cut of all logs that changed (or all): emits STATE_LOG and STATE_SEGMENT records to `out` at
+// once, then writes and syncs what they name; done runs on the shard after that. One at a time.
+struct log_cut {
+    bool full;
+    struct buf *out;
+    void (*done)(struct log_cut *cut, int err);
+    void *arg;
+};
+void log_store_cut(struct log_store *store, struct log_cut *cut);
+void log_store_settled(struct log_store *store, bool installed);
+
+struct log_store_stats {
+    uint64_t logs, tail_bytes, unwritten_bytes, segments;
+    uint64_t appended_batches, appended_bytes, written_bytes, direct_bytes;
+    uint64_t tail_reads, tail_read_bytes, cold_reads, cold_read_bytes, crc_errors;
+};
+void log_store_stats(const struct log_store *store, struct log_store_stats *out);
+
+// ---- a log
+
+struct log_options {               // follows the topic's configuration
+    uint64_t segment_bytes;        // segment.bytes
+    int64_t segment_ms;            // segment.ms
+    uint32_t index_interval_bytes; // index.interval.bytes
+    int64_t retention_bytes;       // retention.bytes, -1: none
+    int64_t retention_ms;          // retention.ms, -1: none
+    bool cleanup_delete;           // cleanup.policy contains delete
+    bool relaxed;                  // flush.messages or flush.ms set: high watermark = written
+    bool memory;
+};
+
+int log_create(struct log_store *store, const struct log_key *key,
+               const struct log_options *options, struct log **out);
+// Forgets the log and removes its files in the background. Waiters get
+// ERR_UNKNOWN_TOPIC_OR_PARTITION. The caller has journalled the deletion of the topic.
+void log_delete(struct log *log);
+void log_set_options(struct log *log, const struct log_options *options);
+
+int64_t log_start_offset(const struct log *log);
+int64_t log_high_watermark(const struct log *log);
+int64_t log_end_offset(const struct log *log);
+uint64_t log_size_bytes(const struct log *log); // in segments and tail
+const struct log_key *log_key(const struct log *log);
+
+struct log_appended {
+    int64_t base_offset, last_offset;
+    int64_t append_time_ms; // -1 with create time
+};
+// Appends one checked batch (batch_check_from_client, or our own). `piece` lies in a blob that
+// nobody else writes: offset and epoch are set in place and the blob is immutable from then on; a
+// reference is taken. ERR_NOSPACE, ERR_LIMIT (the journal's or tail's cap: try later), ERR_STOPPED.
+// Durable later: see log_wait.
+int log_append(struct log *log, struct blob_piece piece, const struct batch *batch,
+               int32_t leader_epoch, struct log_appended *out);
+
+// A waiter fires once, on the shard, never from inside the call: when high_watermark >= offset (err
+// 0), or the log is deleted or the server stops. Embedded by the caller; log_wait_cancel is safe at
+// any time.
+struct log_waiter {
+    struct list link;
+    int64_t offset;
+    void (*fire)(struct log_waiter *waiter, int err);
+};
+void log_wait(struct log *log, struct log_waiter *waiter, int64_t offset);
+void log_wait_cancel(struct log_waiter *waiter);
+
+#define LOG_READ_PIECES 64
+struct log_read {
+    // in
+    int64_t offset;
+    uint32_t max_bytes;
+    bool at_least_one; // a first batch larger than max_bytes is returned all the same (KIP-74)
+    // out: whole batches, the first one contains `offset`; each piece holds a reference
+    struct blob_piece pieces[LOG_READ_PIECES];
+    uint32_t pieces_count;
+    uint32_t bytes;
+    int64_t next_offset;                          // after the last batch returned
+    void (*done)(struct log_read *read, int err); // only after ERR_AGAIN
+    struct log *log;
+    struct list link; // store's, while pending
+};
+// 0: done, from the tail (or nothing at the high watermark: bytes 0). ERR_AGAIN: the reader is at
+// it, `done` will run on the shard. ERR_OFFSET_OUT_OF_RANGE. A batch whose CRC is wrong on disk is
+// ERR_CORRUPT_MESSAGE.
+int log_read(struct log *log, struct log_read *read);
+void log_read_release(struct log_read *read); // drops the references
+
+// The first batch whose max timestamp >= ts, then the first such record in it (Kafka's
+// ListOffsets). done always runs later, on the shard.
+struct log_lookup {
+    int64_t timestamp_ms; // LOG_LOOKUP_MAX: the record with the largest timestamp (KIP-734)
+    int64_t found_offset, found_timestamp_ms; // -1, -1: none
+    int32_t found_epoch;
+    void (*done)(struct log_lookup *lookup, int err);
+    struct log *log;
+    struct list link;
+};
+#define LOG_LOOKUP_MAX (-3)
+void log_lookup(struct log *log, struct log_lookup *lookup);
+
+// KIP-320 / KIP-101: the largest epoch <= `epoch` that the log has, and its end offset (= the start
+// of the next epoch, or the end of the log). Epoch and offset -1 when there is none.
+void log_epoch_end(const struct log *log, int32_t epoch, int32_t *out_epoch,
+                   int64_t *out_end_offset);
+int32_t log_epoch_at(const struct log *log,
+                     int64_t offset); // epoch of the record at offset; -1 unknown
+
+// DeleteRecords and retention: journals the new start; files go when that is durable.
+// ERR_OFFSET_OUT_OF_RANGE.
+int log_set_start(struct log *log, int64_t offset);
+// Applies retention.ms, retention.bytes and segment.ms. Cheap when there is nothing to do.
+void log_retain(struct log *log, int64_t now_ms);
+
+// ---- recovery (before the shards run; the store's shard, workers and port may still be NULL)
+
+// Applied to whatever store owns the key. STATE_LOG or STATE_SEGMENT records, from snapshots.
+int log_restore_record(struct log *log, const struct state_record *record);
+int log_record_key(const struct state_record *record, struct log_key *out);
+// JOURNAL_BATCH, JOURNAL_REFERENCE, JOURNAL_LOG_START frames. `out_applied` false: below the
+// snapshot's end, skipped. For a batch or reference *out_batch is its header (for the producers'
+// state).
+int log_replay(struct log *log, const struct journal_replayed *frame, struct batch *out_batch,
+               bool *out_applied);
+int log_frame_key(const struct journal_replayed *frame, struct log_key *out);
+// For journal_replay.verify: reads the segment bytes behind a reference and checks each batch's
+// CRC.
+bool log_reference_verify(struct io *io, const struct journal_replayed *frame);
+// After replay, on a worker, with blocking calls: cuts the segments to what is known (relaxed logs:
+// scans on for whole batches, reports each by found), rebuilds the active index.
+int log_recover(struct log *log, struct io *io, void (*found)(void *arg, const struct batch *batch),
+                void *arg);
+
+// ---- verification of a store at rest (`weir check`), on a worker
+
+struct log_check {
+    uint64_t segments, batches, records, bytes;
+    int64_t start_offset, end_offset;
+    uint64_t errors;
+    void (*report)(void *arg, const char *path, uint64_t position, const char *what); // each fault
+    void *arg;
+};
+int log_check_dir(struct io *io, const char *dir, bool deep, struct log_check *check);
+
+#endif
