@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reading and writing partitions, wherever they live. A request names topic ids and partitions; it
+// is split by owning shard, run there, and gathered. All arrays belong to the caller and live until
+// done, which runs on the asking shard, never from inside the call. Owners write only into their
+// own parts.
+#ifndef WEIR_NODE_PARTITIONS_H
+#define WEIR_NODE_PARTITIONS_H
+
+#include "node/shard.h"
+#include "node/topics.h"
+
+struct partition; // a log with its producers, on its shard
+
+// Part of every request: which partition, and what came of it.
+struct part {
+    struct uuid topic;
+    int32_t partition;
+    int32_t current_leader_epoch; // -1: the client did not say. ERR_FENCED_LEADER_EPOCH,
+                                  // ERR_UNKNOWN_LEADER_EPOCH
+    int err;
+    int64_t log_start_offset; // -1 on errors
+    int64_t high_watermark;
+};
+
+// ---- produce. Acknowledged when durable (see the contract in the README).
+
+struct produce_part {
+    struct part part;
+    struct blob_piece
+        records; // the caller's reference is kept until done; offset and epoch are written in place
+    // out
+    int64_t base_offset;
+    int64_t append_time_ms;   // -1 with create time
+    const char *why;          // a constant text on some errors, or NULL
+    struct log_waiter waiter; // node's, as the rest below
+    struct produce *request;
+};
+struct produce {
+    struct produce_part *parts;
+    uint32_t parts_count;
+    int16_t acks; // 0: done as soon as it is appended; 1, -1: when durable
+    struct request_context *context;
+    void (*done)(struct produce *request);
+    struct shard *from; // node's
+    struct node_call *calls;
+    _Atomic(uint32_t) left;
+};
+void produce_start(struct shard *shard, struct produce *request);
+
+// ---- fetch: waits up to max_wait for min_bytes
+
+struct fetch_part {
+    struct part part;
+    int64_t offset;
+    uint32_t max_bytes;
+    int32_t last_fetched_epoch; // -1; else ERR 0 with diverging_epoch set when the log has diverged
+                                // (KIP-595)
+    // out
+    struct log_read read;    // read.pieces, pieces_count, bytes
+    int32_t diverging_epoch; // -1: none
+    int64_t diverging_end_offset;
+    struct fetch *request; // node's
+};
+struct fetch {
+    struct fetch_part *parts;
+    uint32_t parts_count;
+    uint32_t max_bytes, min_bytes;
+    int64_t max_wait_ms;
+    struct request_context *context;
+    void (*done)(struct fetch *request); // then fetch_release when the answer has been sent
+    void *node;                          // node's own state
+};
+void fetch_start(struct shard *shard, struct fetch *request);
+void fetch_release(struct fetch *request); // gives back the pieces
+// The connection is gone: done runs soon with whatever there is.
+void fetch_cancel(struct fetch *request);
+
+// ---- the rest: one generic scatter, one struct per job
+
+struct lookup_part { // ListOffsets
+    struct part part;
+    int64_t timestamp_ms; // >= 0, or LOOKUP_*
+    int64_t found_offset, found_timestamp_ms;
+    int32_t found_epoch;
+    struct log_lookup lookup;
+};
+enum {
+    LOOKUP_LATEST = -1,
+    LOOKUP_EARLIEST = -2,
+    LOOKUP_MAX_TIMESTAMP = -3,
+    LOOKUP_EARLIEST_LOCAL = -4,
+    LOOKUP_LATEST_TIERED = -5
+};
+struct epoch_part { // OffsetForLeaderEpoch
+    struct part part;
+    int32_t epoch;
+    int32_t end_epoch;
+    int64_t end_offset;
+};
+struct trim_part { // DeleteRecords; -1: up to the high watermark
+    struct part part;
+    int64_t offset;
+    struct log_waiter waiter;
+    int64_t low_watermark;
+};
+struct size_part { // DescribeLogDirs and `weir topic describe`
+    struct part part;
+    uint64_t size_bytes;
+    int64_t end_offset;
+    uint32_t producers_count;
+};
+struct producers_part { // DescribeProducers
+    struct part part;
+    struct arena *arena;
+    struct producer_info *infos;
+    uint32_t infos_count;
+};
+
+enum scatter_job { SCATTER_LOOKUP, SCATTER_EPOCH, SCATTER_TRIM, SCATTER_SIZE, SCATTER_PRODUCERS };
+struct scatter {
+    enum scatter_job job;
+    void *parts; // array of the job's struct; each begins with struct part
+    uint32_t parts_count;
+    struct request_context *context;
+    void (*done)(struct scatter *request);
+    struct shard *from; // node's
+    struct node_call *calls;
+    _Atomic(uint32_t) left;
+};
+void scatter_start(struct shard *shard, struct scatter *request);
+
+// All partitions' number of all topics, for limits and status.
+uint64_t partition_count(struct node *node);
+
+#endif

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A shard, as the doors see it: its actor, its budget, its context for requests, and calls to other
+// shards. Nothing is shared between shards; a request that touches another shard's partitions or
+// groups is posted there and gathered again.
+#ifndef WEIR_NODE_SHARD_H
+#define WEIR_NODE_SHARD_H
+
+#include "node/node.h"
+
+struct io *shard_io(struct shard *shard);
+struct node *shard_node(struct shard *shard);
+uint32_t shard_index(const struct shard *shard);
+struct groups *shard_groups(struct shard *shard);
+struct journal_port *shard_port(struct shard *shard);
+struct budget *shard_request_budget(struct shard *shard); // requests and answers in flight
+uint64_t shard_hash_seed(const struct shard *shard);
+
+// The door's own object on this shard, so that hooks find it.
+void shard_set_door(struct shard *shard, void *door);
+void *shard_door(struct shard *shard);
+
+// True while what was appended and is not durable exceeds the shard's cap: a door stops reading
+// connections whose last request appended (offset commits, heartbeats and acknowledgements go on)
+// until `appends_unblocked`.
+bool shard_appends_blocked(const struct shard *shard);
+
+// Every request carries one, from the first day; policies come later.
+enum service_class { CLASS_STANDARD, CLASS_REALTIME, CLASS_BULK };
+struct request_context {
+    struct slice principal; // "User:ANONYMOUS" without authentication
+    struct slice client_id;
+    enum service_class service_class;
+    int64_t deadline_ns; // monotonic; 0: none
+    struct budget *budget;
+};
+
+// ---- a call to another shard (or to this one: same rules, the answer never comes from inside the
+// call)
+
+struct node_call { // embedded by the caller; must live until done
+    struct io_msg msg;
+    struct shard *from, *to;
+    void (*run)(struct node_call *call);  // on `to`; ends, now or later, with node_call_reply
+    void (*done)(struct node_call *call); // on `from`
+};
+void node_call_start(struct node_call *call, struct shard *from, uint32_t to_index);
+void node_call_reply(struct node_call *call);
+
+// Runs one call on every shard at once; done when all have answered.
+struct node_broadcast {
+    struct node_call *calls; // owned, one per shard
+    uint32_t left;
+    struct shard *from;
+    void (*run)(struct node_broadcast *broadcast,
+                struct node_call *call);            // on each shard; ends with node_call_reply
+    void (*done)(struct node_broadcast *broadcast); // on `from`; the broadcast may be freed in it
+};
+void node_broadcast_start(struct node_broadcast *broadcast, struct shard *from);
+
+#endif

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Counters of the running server, gathered from every shard: for `weir status`, and later /metrics.
+// Names are a table (schema/metrics.tab comes with the HTTP door).
+#ifndef WEIR_NODE_STATUS_H
+#define WEIR_NODE_STATUS_H
+
+#include "node/shard.h"
+
+struct status_class {
+    struct histogram produce_ns; // request read to durable answer ready
+    struct histogram deliver_ns; // appended to first delivered
+};
+struct status {
+    int64_t uptime_ms;
+    uint64_t connections, requests, request_errors, bytes_in,
+        bytes_out; // doors add theirs (shard_count)
+    uint64_t topics, partitions, groups;
+    struct log_store_stats logs;
+    struct journal_stats journal;
+    struct checkpoint_stats checkpoints;
+    int64_t memory_used, memory_limit;
+    struct status_class classes[3];
+};
+struct status_request {
+    struct status status;
+    void (*done)(struct status_request *request);
+    struct node_broadcast broadcast; // node's
+};
+void status_start(struct shard *shard, struct status_request *request);
+
+// Doors count here; a shard's own memory, no atomics.
+struct shard_counters {
+    uint64_t connections, requests, request_errors, bytes_in, bytes_out;
+    struct status_class classes[3];
+};
+struct shard_counters *shard_counters(struct shard *shard);
+
+#endif
