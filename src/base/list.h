@@ -7,13 +7,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct list {
     struct list *prev;
     struct list *next;
 };
 
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+// By way of an integer, so that it also takes a pointer to const without -Wcast-qual.
+#define CONTAINER_OF(ptr, type, member) ((type *)((uintptr_t)(ptr)-offsetof(type, member)))
 #define LIST_FOR(it, head)              for (struct list *it = (head)->next; it != (head); it = it->next)
 // Safe against removal of `it` itself.
 #define LIST_FOR_SAFE(it, head)                                               \

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The whole interface: make, make demo, make test, make check, make bench (see README.md), and for
+# those who change weir: unit, gen, fuzz, coverage, figures, interop, format (CONTRIBUTING.md).
+# One file and no recursion over directories: every source under src/ belongs to one archive, so a
+# new file needs no line here. Variables choose the flavour, each with a build directory of its own:
+#   make unit CC=clang        another compiler
+#   make unit SAN=asan        address and undefined-behaviour sanitizers
+#   make unit SAN=tsan        thread sanitizer
+#   make WERROR=              warnings stay warnings
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+SAN ?=
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DEFAULT_GOAL := all
+
+CC_KIND := $(if $(findstring clang,$(notdir $(CC))),clang,gcc)
+FLAVOUR := $(CC_KIND)-$(or $(SAN),release)
+B := build/$(FLAVOUR)
+
+# --- Flags -----------------------------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wold-style-definition -Wwrite-strings -Wcast-qual -Wpointer-arith \
+	-Wundef -Wvla -Wformat=2 -Wdouble-promotion -Wswitch-enum -Wimplicit-fallthrough -Wdate-time
+ifeq ($(CC_KIND),clang)
+WARN += -Wcomma -Wconditional-uninitialized -Wunreachable-code-aggressive -Wassign-enum
+KNOWN_COMPILER := 14
+else
+WARN += -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wjump-misses-init -Warith-conversion \
+	-Wstack-usage=16384
+KNOWN_COMPILER := 12
+endif
+# Warnings are errors only with the compilers that the checks run with: a newer one may warn of new
+# things, and that is no reason why weir should not build for a user.
+CC_MAJOR := $(firstword $(subst ., ,$(shell $(CC) -dumpversion 2>/dev/null)))
+WERROR ?= $(if $(filter $(KNOWN_COMPILER),$(CC_MAJOR)),-Werror)
+
+COMMON := -std=gnu17 -D_GNU_SOURCE -Isrc -I. -g -fno-common -fno-strict-aliasing \
+	-fno-omit-frame-pointer -fvisibility=hidden -ffp-contract=off -pthread
+ifeq ($(SAN),)
+# No sanitizer: what users get, hardened.
+FLAVOUR_CFLAGS := -O2 -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fPIE
+ifeq ($(shell uname -m),x86_64)
+FLAVOUR_CFLAGS += -fcf-protection=full
+endif
+FLAVOUR_LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+ifeq ($(CC_KIND),gcc)
+FLAVOUR_CFLAGS += -ftrivial-auto-var-init=zero
+endif
+else ifeq ($(SAN),asan)
+FLAVOUR_CFLAGS := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAVOUR_LDFLAGS := -fsanitize=address,undefined
+else ifeq ($(SAN),tsan)
+FLAVOUR_CFLAGS := -O1 -fsanitize=thread
+FLAVOUR_LDFLAGS := -fsanitize=thread
+else ifeq ($(SAN),fuzz)
+FLAVOUR_CFLAGS := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FLAVOUR_LDFLAGS := -fsanitize=fuzzer,address,undefined
+else ifeq ($(SAN),cov)
+FLAVOUR_CFLAGS := -O1 -fprofile-instr-generate -fcoverage-mapping -fsanitize=fuzzer-no-link
+FLAVOUR_LDFLAGS := -fprofile-instr-generate -fsanitize=fuzzer
+else
+$(error SAN=$(SAN) is unknown: asan, tsan, fuzz, cov or nothing)
+endif
+ifneq ($(filter fuzz cov,$(SAN)),)
+ifneq ($(CC_KIND),clang)
+$(error SAN=$(SAN) needs CC=clang)
+endif
+endif
+
+CFLAGS_ALL := $(COMMON) $(WARN) $(WERROR) $(FLAVOUR_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+LDFLAGS_ALL := $(FLAVOUR_LDFLAGS) $(LDFLAGS) -pthread -Wl,--as-needed
+LIBS := -luv -llz4 -lzstd -lz -lsnappy -ljansson -lm
+
+# --- Files -----------------------------------------------------------------------------------------
+
+SOURCES := $(sort $(wildcard src/*/*.c src/*/*/*.c))
+TEST_SOURCES := $(filter %_test.c,$(SOURCES)) $(sort $(wildcard tools/*_test.c))
+FUZZ_SOURCES := $(filter %_fuzz.c,$(SOURCES))
+MAIN_SOURCE := $(wildcard src/cli/main.c)
+ROOM_SOURCES := $(filter-out %_test.c %_fuzz.c src/cli/main.c,$(SOURCES))
+TOOL_SOURCES := $(filter-out %_test.c,$(sort $(wildcard tools/*.c)))
+HEADERS := $(sort $(wildcard src/*/*.h src/*/*/*.h))
+
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+ROOM_OBJECTS := $(call obj,$(ROOM_SOURCES))
+TESTS := $(patsubst %.c,$(B)/test/%,$(TEST_SOURCES))
+FUZZERS := $(patsubst %.c,$(B)/fuzz/%,$(FUZZ_SOURCES))
+TOOLS := $(patsubst tools/%.c,$(B)/tools/%,$(TOOL_SOURCES))
+ARCHIVE := $(B)/libweir.a
+
+# --- Building --------------------------------------------------------------------------------------
+
+.PHONY: all unit test check demo bench interop install fuzz coverage figures gen format clean FORCE
+.SECONDARY:
+
+ifeq ($(MAIN_SOURCE),)
+all: $(ARCHIVE)
+	@echo "src/cli/main.c is not there yet: no ./weir"
+else ifeq ($(FLAVOUR),gcc-release)
+all: weir
+else
+all: $(B)/weir
+endif
+
+weir: $(B)/weir
+	@cp -f $< $@.new && mv -f $@.new $@
+
+$(B)/weir: $(call obj,$(MAIN_SOURCE)) $(ARCHIVE)
+	@echo "  link $@"
+	@$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDFLAGS_ALL) $(LIBS)
+
+# Files that change only when their content does: objects depend on the flags, the archive on the
+# list of its members, so that a removed source leaves the archive.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CFLAGS_ALL)' | cmp -s - $@ || echo '$(CC) $(CFLAGS_ALL)' >$@
+$(B)/members: FORCE
+	@mkdir -p $(@D)
+	@echo '$(ROOM_OBJECTS)' | cmp -s - $@ || echo '$(ROOM_OBJECTS)' >$@
+
+$(ARCHIVE): $(ROOM_OBJECTS) $(B)/members
+	@rm -f $@
+	@$(AR) rcs $@ $(ROOM_OBJECTS)
+
+$(B)/obj/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	@echo "  cc   $<"
+	@$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(B)/test/%: $(B)/obj/%.o $(ARCHIVE)
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_ALL) -o $@ $< $(ARCHIVE) $(LDFLAGS_ALL) -lcmocka $(LIBS)
+
+$(B)/fuzz/%: $(B)/obj/%.o $(ARCHIVE)
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_ALL) -o $@ $< $(ARCHIVE) $(LDFLAGS_ALL) $(LIBS)
+
+# Tools run on the machine that builds; they need the archive no more than a user's shell does.
+$(B)/tools/%: $(B)/obj/tools/%.o
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_ALL) -o $@ $< $(filter-out -fsanitize=fuzzer%,$(LDFLAGS_ALL))
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+# --- Generated tables (committed; `make check` makes them again and compares) ------------------------
+
+gen: $(B)/tools/gen_err
+	@$(B)/tools/gen_err enum schema/errors.tab >$(B)/gen.tmp && mv $(B)/gen.tmp src/base/gen/err_enum.h
+	@$(B)/tools/gen_err table schema/errors.tab >$(B)/gen.tmp && mv $(B)/gen.tmp src/base/gen/err_table.h
+
+# --- Tests -----------------------------------------------------------------------------------------
+
+unit: $(TESTS)
+	@tools/unit.sh $(B) $(TESTS)
+
+clean:
+	rm -rf build weir
