@@ -151,9 +151,10 @@ $(B)/tools/%: $(B)/obj/tools/%.o
 
 # --- Generated tables (committed; `make check` makes them again and compares) ------------------------
 
-gen: $(B)/tools/gen_err
+gen: $(B)/tools/gen_err $(B)/tools/gen_msg
 	@$(B)/tools/gen_err enum schema/errors.tab >$(B)/gen.tmp && mv $(B)/gen.tmp src/base/gen/err_enum.h
 	@$(B)/tools/gen_err table schema/errors.tab >$(B)/gen.tmp && mv $(B)/gen.tmp src/base/gen/err_table.h
+	@$(B)/tools/gen_msg src/wire/gen $(sort $(wildcard schema/kafka/*.msg))
 
 # --- Tests -----------------------------------------------------------------------------------------
 
