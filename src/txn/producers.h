@@ -24,9 +24,10 @@ struct producers_verdict {
     int64_t base_offset, last_offset; // of the first append, when duplicate
     int64_t timestamp_ms;
 };
-// May this batch be appended? 0; ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, ERR_INVALID_PRODUCER_EPOCH,
-// ERR_DUPLICATE_SEQUENCE_NUMBER (older than the five kept), ERR_UNKNOWN_PRODUCER_ID. A batch
-// without producer id is always new. Sequences wrap at 2^31 - 1 to 0.
+// May this batch be appended? 0; ERR_INVALID_PRODUCER_EPOCH (older than the known one);
+// ERR_OUT_OF_ORDER_SEQUENCE_NUMBER: a gap, a repetition that is older than the five kept, or a new
+// epoch that does not begin at 0. A producer that is not known (any more) may begin anywhere
+// (KIP-360). A batch without producer id is always new. Sequences wrap at 2^31 - 1 to 0.
 int producers_check(const struct producers *p, const struct batch *batch,
                     struct producers_verdict *out);
 // Records an appended batch (also at replay: a batch at or below the last one known is ignored).
