@@ -151,15 +151,110 @@ $(B)/tools/%: $(B)/obj/tools/%.o
 
 # --- Generated tables (committed; `make check` makes them again and compares) ------------------------
 
-gen: $(B)/tools/gen_err $(B)/tools/gen_msg
-	@$(B)/tools/gen_err enum schema/errors.tab >$(B)/gen.tmp && mv $(B)/gen.tmp src/base/gen/err_enum.h
-	@$(B)/tools/gen_err table schema/errors.tab >$(B)/gen.tmp && mv $(B)/gen.tmp src/base/gen/err_table.h
-	@$(B)/tools/gen_msg src/wire/gen $(sort $(wildcard schema/kafka/*.msg))
+GEN := $(B)/gen/src
+.PHONY: gen-tree
+gen-tree: $(B)/tools/gen_err $(B)/tools/gen_msg
+	@rm -rf $(GEN) && mkdir -p $(GEN)/base/gen $(GEN)/wire/gen
+	@$(B)/tools/gen_err enum schema/errors.tab >$(GEN)/base/gen/err_enum.h
+	@$(B)/tools/gen_err table schema/errors.tab >$(GEN)/base/gen/err_table.h
+	@$(B)/tools/gen_msg $(GEN)/wire/gen $(sort $(wildcard schema/kafka/*.msg))
+
+# Only what has changed is written, so that nothing is compiled again without need.
+gen: gen-tree
+	@cd $(GEN) && for f in */gen/*; do \
+		cmp -s $$f $(CURDIR)/src/$$f || { mkdir -p $(CURDIR)/src/$${f%/*}; \
+			cp $$f $(CURDIR)/src/$$f; echo "  gen  src/$$f"; }; done
 
 # --- Tests -----------------------------------------------------------------------------------------
 
 unit: $(TESTS)
 	@tools/unit.sh $(B) $(TESTS)
+
+test:
+	@tools/test.sh
+
+demo:
+	@tools/setup.sh build demo
+	@$(MAKE) all
+	@demo/run.sh
+
+bench:
+	@tools/setup.sh build bench
+	@$(MAKE) all
+	@bench/run.sh
+
+interop:
+	@tools/setup.sh build interop
+	@$(MAKE) all
+	@test/interop/run.sh
+
+# --- Checks ----------------------------------------------------------------------------------------
+
+check:
+	@tools/setup.sh build check
+	@tools/check.sh
+
+FORMATTED := $(filter-out %/gen/%,$(SOURCES) $(HEADERS) $(sort $(wildcard tools/*.[ch])))
+format:
+	@clang-format -i $(FORMATTED)
+.PHONY: check-format check-headers check-gen check-style check-fanalyzer check-clang-tidy
+check-format:
+	@clang-format --dry-run -Werror $(FORMATTED)
+
+# Each header alone, as the first line of a file: what it needs it must include itself.
+HEADER_MARKS := $(patsubst %.h,$(B)/header/%.ok,$(HEADERS))
+check-headers: $(HEADER_MARKS)
+$(B)/header/%.ok: %.h $(B)/flags
+	@mkdir -p $(@D)
+	@echo '#include "$(patsubst src/%,%,$<)"' | \
+		$(CC) $(CFLAGS_ALL) -MMD -MP -MT $@ -MF $(B)/header/$*.d -fsyntax-only -x c -
+	@touch $@
+-include $(shell find $(B)/header -name '*.d' 2>/dev/null)
+
+check-gen: gen-tree
+	@for dir in base/gen wire/gen; do diff -r -u $(GEN)/$$dir src/$$dir || exit 1; done
+
+check-style: $(B)/tools/tidy
+	@$(B)/tools/tidy
+
+figures: $(B)/tools/tidy
+	@$(B)/tools/tidy --figures
+
+# Static analysis remembers what it has seen: a file is looked at again when it or a header changed.
+ANALYZED := $(filter-out %/gen/%,$(ROOM_SOURCES) $(MAIN_SOURCE) $(TOOL_SOURCES))
+check-fanalyzer: $(patsubst %.c,$(B)/fanalyzer/%.ok,$(ANALYZED))
+$(B)/fanalyzer/%.ok: %.c $(B)/flags
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_ALL) -fanalyzer -MMD -MP -MT $@ -MF $(B)/fanalyzer/$*.d -c -o /dev/null $<
+	@touch $@
+check-clang-tidy: $(patsubst %.c,$(B)/clang-tidy/%.ok,$(ANALYZED))
+$(B)/clang-tidy/%.ok: %.c $(HEADERS) .clang-tidy
+	@mkdir -p $(@D)
+	@clang-tidy --quiet $< -- $(COMMON) >$@.log 2>&1 || { cat $@.log; exit 1; }
+	@touch $@
+-include $(shell find $(B)/fanalyzer -name '*.d' 2>/dev/null)
+
+# --- Fuzzing and coverage (always clang) ------------------------------------------------------------
+
+fuzz:
+	@$(MAKE) CC=clang SAN=fuzz fuzz-targets
+	@tools/fuzz.sh build/clang-fuzz $(FUZZ_SECONDS)
+coverage:
+	@$(MAKE) CC=clang SAN=cov fuzz-targets
+	@tools/coverage.sh build/clang-cov
+.PHONY: fuzz-targets
+fuzz-targets: $(FUZZERS)
+
+# --- Installing ------------------------------------------------------------------------------------
+
+MAN_PAGES := $(sort $(wildcard doc/man/*.1 doc/*.1))
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 weir $(DESTDIR)$(PREFIX)/bin/weir
+ifneq ($(MAN_PAGES),)
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1
+endif
 
 clean:
 	rm -rf build weir
