@@ -28,6 +28,10 @@ const struct topic *topic_by_id(struct shard *shard, const struct uuid *id);
 size_t topic_count(struct shard *shard);
 // In order of creation. fn returns false to stop.
 void topic_each(struct shard *shard, bool (*fn)(void *arg, const struct topic *topic), void *arg);
+// The server's own settings, as this shard knows them: effective, and what was set. Valid until the
+// end of the turn.
+const struct broker_config *broker_config(struct shard *shard);
+const struct config_overrides *broker_overrides(struct shard *shard);
 int topic_name_check(struct slice name); // ERR_INVALID_TOPIC_EXCEPTION: empty, ".", "..", > 249,
                                          // other than [a-zA-Z0-9._-]
 
