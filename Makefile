@@ -132,7 +132,11 @@ $(ARCHIVE): $(ROOM_OBJECTS) $(B)/members
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	@echo "  cc   $<"
-	@$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	@$(CC) $(CFLAGS_ALL) $(FILE_CFLAGS) -MMD -MP -c -o $@ $<
+# A test may keep its tables on the stack.
+ifeq ($(CC_KIND),gcc)
+$(B)/obj/%_test.o: FILE_CFLAGS := -Wno-stack-usage
+endif
 
 $(B)/test/%: $(B)/obj/%.o $(ARCHIVE)
 	@mkdir -p $(@D)
