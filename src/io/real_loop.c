@@ -17,6 +17,8 @@ static void on_timer(uv_timer_t *timer)
 {
     struct real_io *io = timer->data;
     io->timer_armed_ns = INT64_MAX;
+    // A timer that is due when uv_run begins fires before the poll; the poll must not block then.
+    uv_stop(&io->loop);
 }
 
 int real_loop_init(struct real_io *io)
