@@ -99,6 +99,7 @@ struct broker_config {
     bool delete_topics;
     uint32_t fetch_max_bytes;
     int32_t default_replication_factor;
+    uint32_t fetch_sessions_max;
     // weir's own
     uint64_t journal_file_bytes;
     int32_t journal_files;
@@ -108,7 +109,7 @@ struct broker_config {
     int64_t checkpoint_min_interval_ms;
     int64_t memory_bytes;
 };
-// From overrides over presets. The broker's first, since topics inherit from it.
+// From overrides over presets. Topics inherit from the broker's.
 void config_broker_effective(const struct config_overrides *broker, struct broker_config *out);
 void config_topic_effective(const struct config_overrides *topic,
                             const struct config_overrides *broker, struct topic_config *out);

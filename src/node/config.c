@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The table of settings and what reads it: checking a value, keeping overrides, computing what is
+// in force. Values are kept as the text they were given as, since that is what clients read back;
+// numbers are computed from it once per change.
+#include "node/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+const struct config_def config_defs[] = {
+#define T(name, type, preset, broker, min, max, values, acts, doc) \
+    {name, CONFIG_TOPIC, CONFIG_##type, preset, broker, min, max, values, acts, true, doc},
+#define B(name, type, preset, min, max, values, acts, dynamic, doc) \
+    {name, CONFIG_BROKER, CONFIG_##type, preset, NULL, min, max, values, acts, dynamic, doc},
+#include "../../schema/config.tab"
+#undef T
+#undef B
+};
+const size_t config_defs_count = sizeof config_defs / sizeof config_defs[0];
+
+const struct config_def *config_find(enum config_scope scope, struct slice name)
+{
+    for (size_t i = 0; i < config_defs_count; i++) {
+        const struct config_def *d = &config_defs[i];
+        if (d->scope == scope && slice_eq_cstr(name, d->name))
+            return d;
+    }
+    return NULL;
+}
+
+// ---- values
+
+static int number_check(const struct config_def *def, const char *text, char *why, size_t why_size)
+{
+    char *end = NULL;
+    errno = 0;
+    if (def->type == CONFIG_DOUBLE) {
+        double v = strtod(text, &end);
+        if (end != text && *end == '\0' && v >= (double)def->min && v <= (double)def->max)
+            return 0;
+    } else {
+        long long v = strtoll(text, &end, 10);
+        if (end != text && *end == '\0' && errno == 0 && v >= def->min && v <= def->max)
+            return 0;
+    }
+    if (end == text || *end != '\0')
+        (void)snprintf(why, why_size,
+                       "Invalid value %s for configuration %s: not a number of type %s", text,
+                       def->name, def->type == CONFIG_DOUBLE ? "DOUBLE" : "LONG");
+    else
+        (void)snprintf(why, why_size,
+                       "Invalid value %s for configuration %s: value must be between %lld and %lld",
+                       text, def->name, (long long)def->min, (long long)def->max);
+    return ERR_INVALID_CONFIG;
+}
+
+// Is `word` one of the alternatives in "a|b|c"?
+static bool one_of(const char *values, const char *word, size_t word_len)
+{
+    for (const char *p = values;;) {
+        size_t len = strcspn(p, "|");
+        if (len == word_len && memcmp(p, word, len) == 0)
+            return true;
+        if (p[len] == '\0')
+            return false;
+        p += len + 1;
+    }
+}
+
+static int words_check(const struct config_def *def, const char *text, char *why, size_t why_size)
+{
+    if (def->values == NULL)
+        return 0;
+    bool list = def->type == CONFIG_LIST;
+    for (const char *p = text;;) {
+        size_t len = list ? strcspn(p, ",") : strlen(p);
+        size_t skip = strspn(p, " ");
+        size_t trim = len;
+        while (trim > skip && p[trim - 1] == ' ')
+            trim--;
+        bool empty_list = list && text[0] == '\0';
+        if (!empty_list && !one_of(def->values, p + skip, trim - skip)) {
+            (void)snprintf(why, why_size,
+                           "Invalid value %s for configuration %s: String must be one of: %s", text,
+                           def->name, def->values);
+            return ERR_INVALID_CONFIG;
+        }
+        if (p[len] == '\0')
+            return 0;
+        p += len + 1;
+    }
+}
+
+int config_check_value(const struct config_def *def, struct slice value, char *why, size_t why_size)
+{
+    char text[512];
+    if (value.len >= sizeof text || memchr(value.data, 0, value.len) != NULL) {
+        (void)snprintf(why, why_size, "Invalid value for configuration %s: too long", def->name);
+        return ERR_INVALID_CONFIG;
+    }
+    slice_to_cstr(value, text, sizeof text);
+    switch (def->type) {
+    case CONFIG_BOOL:
+        if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
+            return def->values != NULL ? words_check(def, text, why, why_size) : 0;
+        (void)snprintf(why, why_size,
+                       "Invalid value %s for configuration %s: Expected value to be either true or "
+                       "false",
+                       text, def->name);
+        return ERR_INVALID_CONFIG;
+    case CONFIG_INT:
+    case CONFIG_LONG:
+    case CONFIG_DOUBLE:
+        return number_check(def, text, why, why_size);
+    case CONFIG_STRING:
+    case CONFIG_LIST:
+        break;
+    }
+    return words_check(def, text, why, why_size);
+}
+
+// ---- overrides
+
+void config_overrides_init(struct config_overrides *o)
+{
+    *o = (struct config_overrides){0};
+}
+
+void config_overrides_fini(struct config_overrides *o)
+{
+    for (size_t i = 0; i < o->count; i++)
+        mem_free(o->items[i].value);
+    mem_free(o->items);
+    config_overrides_init(o);
+}
+
+void config_overrides_copy(struct config_overrides *to, const struct config_overrides *from)
+{
+    config_overrides_init(to);
+    if (from->count == 0)
+        return;
+    to->items = mem_alloc(from->count * sizeof to->items[0]);
+    to->count = from->count;
+    for (size_t i = 0; i < from->count; i++)
+        to->items[i] =
+            (struct config_override){from->items[i].def, mem_strdup(from->items[i].value)};
+}
+
+static struct config_override *override_find(const struct config_overrides *o, const char *name)
+{
+    for (size_t i = 0; i < o->count; i++)
+        if (strcmp(o->items[i].def->name, name) == 0)
+            return &o->items[i];
+    return NULL;
+}
+
+const char *config_override_get(const struct config_overrides *o, const char *name)
+{
+    const struct config_override *item = override_find(o, name);
+    return item != NULL ? item->value : NULL;
+}
+
+static void override_set(struct config_overrides *o, const struct config_def *def, char *value)
+{
+    struct config_override *item = override_find(o, def->name);
+    if (item != NULL) {
+        mem_free(item->value);
+        item->value = value;
+        return;
+    }
+    o->items = mem_realloc(o->items, (o->count + 1) * sizeof o->items[0]);
+    size_t at = o->count++;
+    for (; at > 0 && strcmp(o->items[at - 1].def->name, def->name) > 0; at--)
+        o->items[at] = o->items[at - 1];
+    o->items[at] = (struct config_override){def, value};
+}
+
+static void override_unset(struct config_overrides *o, const char *name)
+{
+    struct config_override *item = override_find(o, name);
+    if (item == NULL)
+        return;
+    size_t at = (size_t)(item - o->items);
+    mem_free(item->value);
+    memmove(item, item + 1, (o->count - at - 1) * sizeof *item);
+    o->count--;
+}
+
+// The list `text` with the words of `words` added or taken away. New memory.
+static char *list_edit(const char *text, struct slice words, bool add)
+{
+    struct buf out;
+    buf_init(&out, 4096);
+    char *more = mem_strndup((const char *)words.data, words.len);
+    for (const char *p = text; *p != '\0';) {
+        size_t len = strcspn(p, ",");
+        bool named = false;
+        for (const char *q = more; *q != '\0';) {
+            size_t qlen = strcspn(q, ",");
+            named |= qlen == len && memcmp(p, q, len) == 0;
+            q += qlen + (q[qlen] == ',');
+        }
+        if (add || !named)
+            buf_printf(&out, "%s%.*s", out.len > 0 ? "," : "", (int)len, p);
+        p += len + (p[len] == ',');
+    }
+    if (add)
+        buf_printf(&out, "%s%s", out.len > 0 && more[0] != '\0' ? "," : "", more);
+    char *result = mem_strndup((const char *)out.data, out.len);
+    mem_free(more);
+    buf_fini(&out);
+    return result;
+}
+
+int config_override_change(struct config_overrides *o, enum config_scope scope,
+                           const struct config_change *change, char *why, size_t why_size)
+{
+    const struct config_def *def = config_find(scope, change->name);
+    if (def == NULL) {
+        (void)snprintf(why, why_size, "Unknown %s config name: %.*s",
+                       scope == CONFIG_TOPIC ? "topic" : "broker", (int)change->name.len,
+                       (const char *)change->name.data);
+        return ERR_INVALID_CONFIG;
+    }
+    if (change->op == CONFIG_DELETE) {
+        override_unset(o, def->name);
+        return 0;
+    }
+    if (change->value.data == NULL) {
+        (void)snprintf(why, why_size, "Null value not supported for : %s", def->name);
+        return ERR_INVALID_CONFIG;
+    }
+    if (change->op != CONFIG_SET && def->type != CONFIG_LIST) {
+        (void)snprintf(why, why_size, "Config value append is not allowed for config key: %s",
+                       def->name);
+        return ERR_INVALID_CONFIG;
+    }
+    char *value = NULL;
+    if (change->op == CONFIG_SET) {
+        value = mem_strndup((const char *)change->value.data, change->value.len);
+    } else {
+        const char *now = config_override_get(o, def->name);
+        value =
+            list_edit(now != NULL ? now : def->preset, change->value, change->op == CONFIG_APPEND);
+    }
+    int err = config_check_value(def, slice_cstr(value), why, why_size);
+    if (err != 0) {
+        mem_free(value);
+        return err;
+    }
+    override_set(o, def, value);
+    return 0;
+}
+
+// ---- what is in force
+
+const char *config_effective_text(const struct config_def *def,
+                                  const struct config_overrides *topic,
+                                  const struct config_overrides *broker,
+                                  enum config_source *out_source)
+{
+    const char *text = topic != NULL ? config_override_get(topic, def->name) : NULL;
+    *out_source = CONFIG_FROM_TOPIC;
+    if (text != NULL)
+        return text;
+    const char *inherited = def->scope == CONFIG_TOPIC ? def->broker_name : def->name;
+    text = broker != NULL && inherited != NULL ? config_override_get(broker, inherited) : NULL;
+    *out_source = CONFIG_FROM_BROKER;
+    if (text != NULL)
+        return text;
+    *out_source = CONFIG_FROM_PRESET;
+    return def->preset;
+}
+
+struct effective {
+    enum config_scope scope;
+    const struct config_overrides *topic, *broker;
+};
+
+static const char *text_of(const struct effective *e, const char *name)
+{
+    const struct config_def *def = config_find(e->scope, slice_cstr(name));
+    ASSERT(def != NULL);
+    enum config_source source;
+    return config_effective_text(def, e->topic, e->broker, &source);
+}
+
+static int64_t number_of(const struct effective *e, const char *name)
+{
+    return strtoll(text_of(e, name), NULL, 10);
+}
+
+static bool flag_of(const struct effective *e, const char *name)
+{
+    return strcmp(text_of(e, name), "true") == 0;
+}
+
+void config_topic_effective(const struct config_overrides *topic,
+                            const struct config_overrides *broker, struct topic_config *out)
+{
+    const struct effective e = {CONFIG_TOPIC, topic, broker};
+    const char *policy = text_of(&e, "cleanup.policy");
+    *out = (struct topic_config){
+        .segment_bytes = (uint64_t)number_of(&e, "segment.bytes"),
+        .segment_ms = number_of(&e, "segment.ms"),
+        .index_interval_bytes = (uint32_t)number_of(&e, "index.interval.bytes"),
+        .retention_bytes = number_of(&e, "retention.bytes"),
+        .retention_ms = number_of(&e, "retention.ms"),
+        .cleanup_delete = strstr(policy, "delete") != NULL,
+        .cleanup_compact = strstr(policy, "compact") != NULL,
+        .max_message_bytes = (uint32_t)number_of(&e, "max.message.bytes"),
+        .log_append_time = strcmp(text_of(&e, "message.timestamp.type"), "LogAppendTime") == 0,
+        .timestamp_before_max_ms = number_of(&e, "message.timestamp.before.max.ms"),
+        .timestamp_after_max_ms = number_of(&e, "message.timestamp.after.max.ms"),
+        .min_insync_replicas = (int32_t)number_of(&e, "min.insync.replicas"),
+        .relaxed =
+            number_of(&e, "flush.messages") != INT64_MAX || number_of(&e, "flush.ms") != INT64_MAX,
+    };
+}
+
+void config_broker_effective(const struct config_overrides *broker, struct broker_config *out)
+{
+    const struct effective e = {CONFIG_BROKER, NULL, broker};
+    *out = (struct broker_config){
+        .num_partitions = (int32_t)number_of(&e, "num.partitions"),
+        .auto_create_topics = flag_of(&e, "auto.create.topics.enable"),
+        .message_max_bytes = (uint32_t)number_of(&e, "message.max.bytes"),
+        .request_max_bytes = (uint32_t)number_of(&e, "socket.request.max.bytes"),
+        .connections_max_idle_ms = number_of(&e, "connections.max.idle.ms"),
+        .max_connections = (int32_t)number_of(&e, "max.connections"),
+        .group_initial_rebalance_delay_ms = number_of(&e, "group.initial.rebalance.delay.ms"),
+        .group_min_session_ms = number_of(&e, "group.min.session.timeout.ms"),
+        .group_max_session_ms = number_of(&e, "group.max.session.timeout.ms"),
+        .group_max_size = (int32_t)number_of(&e, "group.max.size"),
+        .offsets_retention_ms = number_of(&e, "offsets.retention.minutes") * 60 * 1000,
+        .offset_metadata_max_bytes = (int32_t)number_of(&e, "offset.metadata.max.bytes"),
+        .producer_expiration_ms = number_of(&e, "producer.id.expiration.ms"),
+        .retention_check_ms = number_of(&e, "log.retention.check.interval.ms"),
+        .delete_topics = flag_of(&e, "delete.topic.enable"),
+        .fetch_max_bytes = (uint32_t)number_of(&e, "fetch.max.bytes"),
+        .default_replication_factor = (int32_t)number_of(&e, "default.replication.factor"),
+        .fetch_sessions_max = (uint32_t)number_of(&e, "max.incremental.fetch.session.cache.slots"),
+        .journal_file_bytes = (uint64_t)number_of(&e, "weir.journal.file.bytes"),
+        .journal_files = (int32_t)number_of(&e, "weir.journal.files"),
+        .journal_direct_min_bytes = (uint64_t)number_of(&e, "weir.journal.direct.min.bytes"),
+        .journal_spin_us = number_of(&e, "weir.journal.spin.us"),
+        .tail_bytes = (uint64_t)number_of(&e, "weir.tail.bytes"),
+        .checkpoint_min_interval_ms = number_of(&e, "weir.checkpoint.min.interval.ms"),
+        .memory_bytes = number_of(&e, "weir.memory.bytes"),
+    };
+}
