@@ -8,6 +8,7 @@
 #define WEIR_NODE_CONFIG_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/map.h"
 
 enum config_scope { CONFIG_TOPIC = 1, CONFIG_BROKER = 2 };

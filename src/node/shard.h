@@ -6,6 +6,7 @@
 #ifndef WEIR_NODE_SHARD_H
 #define WEIR_NODE_SHARD_H
 
+#include "node/config.h"
 #include "node/node.h"
 
 struct io *shard_io(struct shard *shard);
@@ -15,6 +16,8 @@ struct groups *shard_groups(struct shard *shard);
 struct journal_port *shard_port(struct shard *shard);
 struct budget *shard_request_budget(struct shard *shard); // requests and answers in flight
 uint64_t shard_hash_seed(const struct shard *shard);
+const struct broker_config *shard_broker_config(struct shard *shard); // effective; until the turn's end
+const struct config_overrides *shard_broker_overrides(struct shard *shard);
 
 // The door's own object on this shard, so that hooks find it.
 void shard_set_door(struct shard *shard, void *door);
@@ -48,8 +51,9 @@ void node_call_start(struct node_call *call, struct shard *from, uint32_t to_ind
 void node_call_reply(struct node_call *call);
 
 // Runs one call on every shard at once; done when all have answered.
+struct broadcast_call;
 struct node_broadcast {
-    struct node_call *calls; // owned, one per shard
+    struct broadcast_call *calls; // owned, one per shard
     uint32_t left;
     struct shard *from;
     void (*run)(struct node_broadcast *broadcast,

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Inside the node: the structs that its files share. Who owns what:
+//   node       the actors, the journal, the checkpointer, the shards, the lock; written only while one thread runs (start, destroy)
+//   shard      its store, groups, replica of the catalogue, partitions; touched by its own actor only
+//   catalogue  shard 0's: changes under way, and what the next cut must carry
+#ifndef WEIR_NODE_NODE_INT_H
+#define WEIR_NODE_NODE_INT_H
+
+#include "node/partitions.h"
+#include "node/status.h"
+
+struct partition {
+    struct map_node node; // in shard->partitions
+    struct log_key key;
+    struct shard *shard;
+    struct log *log;
+    struct producers *producers; // NULL until an idempotent producer writes here
+    bool known;                  // its topic exists (recovery: a record may come before its topic)
+    bool touched;                // replay appended to it
+};
+
+struct topic_entry {
+    struct topic topic;
+    struct map_node by_name, by_id;
+};
+
+struct catalogue { // shard 0
+    struct list pending;           // changes under way (struct change, catalogue.c)
+    struct buf delta, in_cut;      // state records since the last installed cut; those of the cut under way
+    struct producer_ids ids;
+    bool ids_requested;
+    struct list ids_waiting; // struct ids_wait, catalogue.c
+    uint64_t partitions_total;
+};
+
+struct shard_cut { // the checkpoint's cut under way
+    struct checkpoint_cut *cut;
+    struct journal_barrier before, after;
+    struct log_cut logs;
+    int err;
+};
+
+struct shard {
+    struct node *node;
+    uint32_t index;
+    struct io *io, *writer, *reader;
+    struct journal_port *port;
+    struct log_store *store;
+    struct groups *groups;
+    struct map partitions; // by log_key
+    struct map topics_by_name, topics_by_id;
+    struct config_overrides broker_overrides; // each shard has its copy
+    struct broker_config broker;
+    struct topic_config plain_topic; // what a topic without overrides gets
+    struct catalogue catalogue;
+    struct budget requests, tails;
+    struct io_timer tick;
+    struct shard_cut cut;
+    struct shard_counters counters;
+    void *door;
+    uint64_t hash_seed;
+    bool blocked;
+    bool doors_open;
+    bool producers_full; // the next cut carries every partition's producers
+    struct io_msg start_msg, stop_msg;
+    struct journal_barrier stop_barrier;
+};
+
+enum node_state { NODE_STARTING, NODE_RUNNING, NODE_STOPPING, NODE_STOPPED, NODE_FAILED };
+
+struct node {
+    struct node_options options;
+    struct config_overrides broker_overrides; // as given at the start
+    struct broker_config broker;
+    struct io *journal_io, *checkpoint_io;
+    struct journal *journal;
+    struct checkpointer *checkpointer;
+    struct checkpoint_found found;
+    struct journal_recovery recovered;
+    struct shard *shards;
+    struct io_file *lock;
+    struct budget memory;
+    struct uuid cluster;
+    char cluster_text[UUID_TEXT_SIZE];
+    int32_t epoch; // -1: a new store
+    int64_t producer_ids_end;
+    int64_t started_ns;
+    _Atomic(int) state;
+    _Atomic(uint32_t) shards_left; // to start, or to stop
+    struct io_msg recover_msg;
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+    struct checkpoint_request last_checkpoint, asked_checkpoint;
+    _Atomic(bool) checkpoint_asked;
+};
+
+// node.c
+void node_fail(struct node *node, int err, const char *what);
+// recover.c
+void node_recover(struct io_msg *msg); // on the journal's actor
+// shard.c
+int shard_init(struct node *node, uint32_t index);
+void shard_fini(struct shard *shard);
+void shard_started(struct io_msg *msg);
+void shard_broker_changed(struct shard *shard); // recomputes effective values
+// cut.c
+void shard_cut(void *arg, struct checkpoint_cut *cut);
+void shard_cut_settled(void *arg, bool installed);
+// catalogue.c
+void catalogue_init(struct shard *shard);
+void catalogue_fini(struct shard *shard);
+void catalogue_cut(struct shard *shard, bool full, struct buf *out);
+void catalogue_settled(struct shard *shard, bool installed);
+// topic_record.c: value of STATE_TOPIC; the key is the UUID
+void topic_record_put(const struct topic *topic, struct buf *out);
+int topic_record_get(struct slice value, struct topic *out); // name and overrides are new memory
+// topics.c: the replica
+struct topic_entry *topic_entry_add(struct shard *shard, struct topic *topic); // takes over name and overrides
+struct topic_entry *topic_entry_by_id(struct shard *shard, const struct uuid *id);
+void topic_entry_remove(struct shard *shard, struct topic_entry *entry);
+void topic_refresh(struct shard *shard, struct topic_entry *entry); // effective values, logs' options
+// partition.c
+struct partition *partition_find(struct shard *shard, const struct log_key *key);
+int partition_make(struct shard *shard, const struct log_key *key, const struct log_options *options,
+                   struct partition **out);
+void partition_drop(struct partition *partition); // removes its files
+void partition_forget(struct partition *partition); // frees memory only
+struct log_options partition_log_options(const struct topic_config *config);
+// The partition a part means, on its owner; sets part->err, marks and returns NULL on errors.
+struct partition *part_begin(struct shard *shard, struct part *part);
+
+#define STATE_NODE_EPOCH "epoch"
+#define STATE_NODE_CLUSTER "cluster"
+#define STATE_NODE_PRODUCER_IDS "producer-ids"
+
+#endif
