@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Inside the node: the structs that its files share. Who owns what:
-//   node       the actors, the journal, the checkpointer, the shards, the lock; written only while one thread runs (start, destroy)
-//   shard      its store, groups, replica of the catalogue, partitions; touched by its own actor only
-//   catalogue  shard 0's: changes under way, and what the next cut must carry
+//   node       the actors, the journal, the checkpointer, the shards, the lock; written only while
+//   one thread runs (start, destroy) shard      its store, groups, replica of the catalogue,
+//   partitions; touched by its own actor only catalogue  shard 0's: changes under way, and what the
+//   next cut must carry
 #ifndef WEIR_NODE_NODE_INT_H
 #define WEIR_NODE_NODE_INT_H
 
@@ -25,9 +26,10 @@ struct topic_entry {
     struct map_node by_name, by_id;
 };
 
-struct catalogue { // shard 0
-    struct list pending;           // changes under way (struct change, catalogue.c)
-    struct buf delta, in_cut;      // state records since the last installed cut; those of the cut under way
+struct catalogue {       // shard 0
+    struct list pending; // changes under way (struct change, catalogue.c)
+    struct buf delta,
+        in_cut; // state records since the last installed cut; those of the cut under way
     struct producer_ids ids;
     bool ids_requested;
     struct list ids_waiting; // struct ids_wait, catalogue.c
@@ -116,22 +118,28 @@ void catalogue_settled(struct shard *shard, bool installed);
 void topic_record_put(const struct topic *topic, struct buf *out);
 int topic_record_get(struct slice value, struct topic *out); // name and overrides are new memory
 // topics.c: the replica
-struct topic_entry *topic_entry_add(struct shard *shard, struct topic *topic); // takes over name and overrides
+struct topic_entry *topic_entry_add(struct shard *shard,
+                                    struct topic *topic); // takes over name and overrides
 struct topic_entry *topic_entry_by_id(struct shard *shard, const struct uuid *id);
 void topic_entry_remove(struct shard *shard, struct topic_entry *entry);
-void topic_refresh(struct shard *shard, struct topic_entry *entry); // effective values, logs' options
+void topic_refresh(struct shard *shard,
+                   struct topic_entry *entry); // effective values, logs' options
 // partition.c
 struct partition *partition_find(struct shard *shard, const struct log_key *key);
-int partition_make(struct shard *shard, const struct log_key *key, const struct log_options *options,
-                   struct partition **out);
-void partition_drop(struct partition *partition); // removes its files
+int partition_make(struct shard *shard, const struct log_key *key,
+                   const struct log_options *options, struct partition **out);
+void partition_drop(struct partition *partition);   // removes its files
 void partition_forget(struct partition *partition); // frees memory only
 struct log_options partition_log_options(const struct topic_config *config);
 // The partition a part means, on its owner; sets part->err, marks and returns NULL on errors.
 struct partition *part_begin(struct shard *shard, struct part *part);
 
-#define STATE_NODE_EPOCH "epoch"
-#define STATE_NODE_CLUSTER "cluster"
+// produce.c: a bit per shard that owns any of the parts (each struct begins with struct part)
+uint64_t shards_named(struct shard *shard, const void *parts, uint32_t count, size_t part_size);
+
+#define NODE_SHARDS_MAX         64
+#define STATE_NODE_EPOCH        "epoch"
+#define STATE_NODE_CLUSTER      "cluster"
 #define STATE_NODE_PRODUCER_IDS "producer-ids"
 
 #endif

@@ -11,6 +11,9 @@
 #include "node/topics.h"
 
 struct partition; // a log with its producers, on its shard
+struct produce_leg;
+struct scatter_leg;
+struct fetch_state;
 
 // Part of every request: which partition, and what came of it.
 struct part {
@@ -21,6 +24,7 @@ struct part {
     int err;
     int64_t log_start_offset; // -1 on errors
     int64_t high_watermark;
+    void *leg; // node's
 };
 
 // ---- produce. Acknowledged when durable (see the contract in the README).
@@ -31,10 +35,11 @@ struct produce_part {
         records; // the caller's reference is kept until done; offset and epoch are written in place
     // out
     int64_t base_offset;
-    int64_t append_time_ms;   // -1 with create time
-    const char *why;          // a constant text on some errors, or NULL
+    int64_t append_time_ms; // -1 with create time
+    const char *why;        // a constant text on some errors, or NULL
+    int64_t last_offset;
     struct log_waiter waiter; // node's, as the rest below
-    struct produce *request;
+    struct produce_leg *leg;
 };
 struct produce {
     struct produce_part *parts;
@@ -42,9 +47,8 @@ struct produce {
     int16_t acks; // 0: done as soon as it is appended; 1, -1: when durable
     struct request_context *context;
     void (*done)(struct produce *request);
-    struct shard *from; // node's
-    struct node_call *calls;
-    _Atomic(uint32_t) left;
+    struct produce_leg *legs; // node's
+    uint32_t legs_left;
 };
 void produce_start(struct shard *shard, struct produce *request);
 
@@ -60,7 +64,6 @@ struct fetch_part {
     struct log_read read;    // read.pieces, pieces_count, bytes
     int32_t diverging_epoch; // -1: none
     int64_t diverging_end_offset;
-    struct fetch *request; // node's
 };
 struct fetch {
     struct fetch_part *parts;
@@ -101,8 +104,8 @@ struct epoch_part { // OffsetForLeaderEpoch
 struct trim_part { // DeleteRecords; -1: up to the high watermark
     struct part part;
     int64_t offset;
-    struct log_waiter waiter;
     int64_t low_watermark;
+    struct journal_barrier barrier; // node's
 };
 struct size_part { // DescribeLogDirs and `weir topic describe`
     struct part part;
@@ -112,10 +115,10 @@ struct size_part { // DescribeLogDirs and `weir topic describe`
 };
 struct producers_part { // DescribeProducers
     struct part part;
-    struct arena *arena;
-    struct producer_info *infos;
+    struct producer_info *infos; // mem; scatter_producers_free
     uint32_t infos_count;
 };
+void scatter_producers_free(struct producers_part *part);
 
 enum scatter_job { SCATTER_LOOKUP, SCATTER_EPOCH, SCATTER_TRIM, SCATTER_SIZE, SCATTER_PRODUCERS };
 struct scatter {
@@ -124,9 +127,8 @@ struct scatter {
     uint32_t parts_count;
     struct request_context *context;
     void (*done)(struct scatter *request);
-    struct shard *from; // node's
-    struct node_call *calls;
-    _Atomic(uint32_t) left;
+    struct scatter_leg *legs; // node's
+    uint32_t legs_left;
 };
 void scatter_start(struct shard *shard, struct scatter *request);
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A shard's life: built while nothing runs yet, started by a message after recovery, stopped by a message. Its turn's end is
-// where writes are scheduled, the turn's frames go to the journal as one submission, and back-pressure is decided.
+// A shard's life: built while nothing runs yet, started by a message after recovery, stopped by a
+// message. Its turn's end is where writes are scheduled, the turn's frames go to the journal as one
+// submission, and back-pressure is decided.
 #include "node/shard.h"
 
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -178,8 +180,7 @@ static void tick(struct io_timer *timer)
 {
     struct shard *shard = CONTAINER_OF(timer, struct shard, tick);
     int64_t now_ms = io_wall_ms(shard->io);
-    MAP_FOR_SAFE(it, &shard->partitions)
-    {
+    MAP_FOR_SAFE (it, &shard->partitions) {
         struct map_node *node = CONTAINER_OF(it, struct map_node, order);
         struct partition *p = CONTAINER_OF(node, struct partition, node);
         log_retain(p->log, now_ms);
@@ -317,13 +318,11 @@ int shard_init(struct node *node, uint32_t index)
 
 void shard_fini(struct shard *shard)
 {
-    MAP_FOR_SAFE(it, &shard->partitions)
-    {
+    MAP_FOR_SAFE (it, &shard->partitions) {
         struct map_node *node = CONTAINER_OF(it, struct map_node, order);
         partition_forget(CONTAINER_OF(node, struct partition, node));
     }
-    MAP_FOR_SAFE(it, &shard->topics_by_id)
-    {
+    MAP_FOR_SAFE (it, &shard->topics_by_id) {
         struct map_node *node = CONTAINER_OF(it, struct map_node, order);
         topic_entry_remove(shard, CONTAINER_OF(node, struct topic_entry, by_id));
     }

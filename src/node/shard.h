@@ -16,7 +16,8 @@ struct groups *shard_groups(struct shard *shard);
 struct journal_port *shard_port(struct shard *shard);
 struct budget *shard_request_budget(struct shard *shard); // requests and answers in flight
 uint64_t shard_hash_seed(const struct shard *shard);
-const struct broker_config *shard_broker_config(struct shard *shard); // effective; until the turn's end
+const struct broker_config *
+shard_broker_config(struct shard *shard); // effective; until the turn's end
 const struct config_overrides *shard_broker_overrides(struct shard *shard);
 
 // The door's own object on this shard, so that hooks find it.

@@ -1,0 +1,603 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The catalogue's master, on shard 0. A change goes through four steps:
+//
+//   CHECK ──> JOURNAL ──(durable)──> SPREAD ──(every shard has applied it)──> ANSWER
+//     └──(refused, or only to be validated)──────────────────────────────────────^
+//
+// Changes of one topic wait for each other: while one is under way, the next for the same name is
+// kept back, so that two creations of one name cannot both pass the check.
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/bugs.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "node/node_int.h"
+
+enum change_kind { CHANGE_CREATE, CHANGE_DELETE, CHANGE_GROW, CHANGE_ALTER, CHANGE_BROKER };
+
+struct change {
+    struct list link; // catalogue.pending
+    enum change_kind kind;
+    struct shard *shard; // 0
+    char *name;          // what changes wait for; "" for the broker's settings
+    struct node_call *call;
+    int *err;
+    char *why;
+    struct topic after; // the topic as it will be (create, grow, alter: new memory); for delete
+                        // only id and name
+    struct config_overrides broker_after;
+    struct node_broadcast broadcast;
+    bool started;
+};
+
+static void change_begin(struct change *c);
+
+// ---- life of a change
+
+static struct change *change_new(enum change_kind kind, struct node_call *call, struct slice name,
+                                 int *err, char *why)
+{
+    struct change *c = mem_zalloc(sizeof *c);
+    c->kind = kind;
+    c->shard = call->to;
+    c->call = call;
+    c->name = mem_strndup((const char *)name.data, name.len);
+    c->err = err;
+    c->why = why;
+    *err = 0;
+    why[0] = '\0';
+    return c;
+}
+
+static void topic_free(struct topic *topic)
+{
+    mem_free((void *)(uintptr_t)topic->name.data);
+    topic->name = SLICE_NULL;
+    config_overrides_fini(&topic->overrides);
+}
+
+static bool change_blocked(const struct change *c)
+{
+    LIST_FOR (it, &c->shard->catalogue.pending) {
+        const struct change *other = CONTAINER_OF(it, struct change, link);
+        if (other == c)
+            return false;
+        if (strcmp(other->name, c->name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void changes_go_on(struct shard *shard)
+{
+    LIST_FOR_SAFE (it, &shard->catalogue.pending) {
+        struct change *c = CONTAINER_OF(it, struct change, link);
+        if (!c->started && !change_blocked(c)) {
+            change_begin(c);
+            return; // it may have ended at once and called us again
+        }
+    }
+}
+
+static void change_end(struct change *c, int err)
+{
+    struct shard *shard = c->shard;
+    *c->err = err;
+    node_call_reply(c->call);
+    list_remove(&c->link);
+    topic_free(&c->after);
+    config_overrides_fini(&c->broker_after);
+    mem_free(c->name);
+    mem_free(c);
+    changes_go_on(shard);
+}
+
+static void change_submit(struct change *c)
+{
+    list_push_back(&c->shard->catalogue.pending, &c->link);
+    if (!change_blocked(c))
+        change_begin(c);
+}
+
+__attribute__((format(printf, 3, 4))) static void change_refuse(struct change *c, int err,
+                                                                const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(c->why, TOPIC_WHY_MAX, format, args);
+    va_end(args);
+    change_end(c, err);
+}
+
+// ---- spreading: what every shard does
+
+static void partitions_make(struct shard *shard, const struct topic *topic, uint32_t from)
+{
+    const struct log_options options = partition_log_options(&topic->config);
+    for (uint32_t i = from; i < topic->partitions_count; i++) {
+        const struct log_key key = {topic->id, (int32_t)i};
+        struct partition *p = NULL;
+        if (node_shard_of_partition(shard->node, &topic->id, (int32_t)i) != shard->index)
+            continue;
+        int err = partition_make(shard, &key, &options, &p);
+        ASSERT(err == 0);
+        p->known = true;
+    }
+}
+
+static void apply_create(struct shard *shard, const struct change *c)
+{
+    struct topic copy = c->after;
+    copy.name = slice_of(mem_dup(c->after.name.data, c->after.name.len), c->after.name.len);
+    config_overrides_copy(&copy.overrides, &c->after.overrides);
+    struct topic_entry *e = topic_entry_add(shard, &copy);
+    partitions_make(shard, &e->topic, 0);
+}
+
+static void apply_delete(struct shard *shard, const struct change *c)
+{
+    struct topic_entry *e = topic_entry_by_id(shard, &c->after.id);
+    ASSERT(e != NULL);
+    groups_topic_deleted(shard->groups, e->topic.name);
+    for (uint32_t i = 0; i < e->topic.partitions_count; i++) {
+        const struct log_key key = {c->after.id, (int32_t)i};
+        struct partition *p = partition_find(shard, &key);
+        if (p != NULL)
+            partition_drop(p);
+    }
+    topic_entry_remove(shard, e);
+}
+
+static void apply_grow(struct shard *shard, const struct change *c)
+{
+    struct topic_entry *e = topic_entry_by_id(shard, &c->after.id);
+    ASSERT(e != NULL);
+    uint32_t from = e->topic.partitions_count;
+    e->topic.partitions_count = c->after.partitions_count;
+    partitions_make(shard, &e->topic, from);
+}
+
+static void apply_alter(struct shard *shard, const struct change *c)
+{
+    struct topic_entry *e = topic_entry_by_id(shard, &c->after.id);
+    ASSERT(e != NULL);
+    config_overrides_fini(&e->topic.overrides);
+    config_overrides_copy(&e->topic.overrides, &c->after.overrides);
+    topic_refresh(shard, e);
+}
+
+static void apply_broker(struct shard *shard, const struct change *c)
+{
+    config_overrides_fini(&shard->broker_overrides);
+    config_overrides_copy(&shard->broker_overrides, &c->broker_after);
+    shard_broker_changed(shard);
+    MAP_FOR_SAFE (it, &shard->topics_by_id) {
+        struct map_node *node = CONTAINER_OF(it, struct map_node, order);
+        topic_refresh(shard, CONTAINER_OF(node, struct topic_entry, by_id));
+    }
+}
+
+static void spread_run(struct node_broadcast *broadcast, struct node_call *call)
+{
+    static void (*const apply[])(struct shard *, const struct change *) = {
+        [CHANGE_CREATE] = apply_create, [CHANGE_DELETE] = apply_delete, [CHANGE_GROW] = apply_grow,
+        [CHANGE_ALTER] = apply_alter,   [CHANGE_BROKER] = apply_broker,
+    };
+    const struct change *c = CONTAINER_OF(broadcast, struct change, broadcast);
+    apply[c->kind](call->to, c);
+    node_call_reply(call);
+}
+
+static void spread_done(struct node_broadcast *broadcast)
+{
+    change_end(CONTAINER_OF(broadcast, struct change, broadcast), 0);
+}
+
+static void change_durable(void *arg, const struct journal_frame *frame, int err)
+{
+    struct change *c = arg;
+    (void)frame;
+    if (err != 0) {
+        change_refuse(c, err, "The change could not be made durable");
+        return;
+    }
+    c->broadcast.run = spread_run;
+    c->broadcast.done = spread_done;
+    node_broadcast_start(&c->broadcast, c->shard);
+}
+
+static void record_write(struct change *c, const struct state_record *record, bool last)
+{
+    state_put(&c->shard->catalogue.delta, record);
+    state_write(c->shard->port, record, last ? change_durable : NULL, c);
+}
+
+static void topic_write(struct change *c, bool tombstone)
+{
+    struct buf value;
+    buf_init(&value, 1U << 20);
+    if (!tombstone)
+        topic_record_put(&c->after, &value);
+    ASSERT(value.err == 0);
+    const struct state_record record = {STATE_TOPIC, slice_of(c->after.id.bytes, 16),
+                                        tombstone ? SLICE_NULL : buf_slice(&value)};
+    record_write(c, &record, true);
+    buf_fini(&value);
+}
+
+// ---- the checks
+
+static const struct topic *topic_named(struct change *c)
+{
+    const struct topic *t = topic_by_name(c->shard, slice_cstr(c->name));
+    if (t == NULL)
+        change_refuse(c, ERR_UNKNOWN_TOPIC_OR_PARTITION, "The topic '%s' does not exist.", c->name);
+    return t;
+}
+
+static void topic_copy(struct topic *to, const struct topic *from)
+{
+    *to = *from;
+    to->name = slice_of(mem_dup(from->name.data, from->name.len), from->name.len);
+    config_overrides_copy(&to->overrides, &from->overrides);
+}
+
+static bool partitions_ok(struct change *c, int64_t wanted, int64_t more)
+{
+    if (wanted <= 0) {
+        change_refuse(c, ERR_INVALID_PARTITIONS, "Number of partitions must be larger than 0.");
+        return false;
+    }
+    if ((int64_t)c->shard->catalogue.partitions_total + more > TOPIC_PARTITIONS_MAX) {
+        change_refuse(c, ERR_INVALID_PARTITIONS,
+                      "The server would have more than %d partitions, its limit.",
+                      TOPIC_PARTITIONS_MAX);
+        return false;
+    }
+    return true;
+}
+
+static int create_overrides(const struct topic_create *r, struct change *c)
+{
+    for (uint32_t i = 0; i < r->configs_count; i++) {
+        if (r->configs[i].value.data == NULL) {
+            (void)snprintf(c->why, TOPIC_WHY_MAX,
+                           "Null value not supported for topic configs: %.*s",
+                           (int)r->configs[i].name.len, (const char *)r->configs[i].name.data);
+            return ERR_INVALID_CONFIG;
+        }
+        const struct config_change set = {CONFIG_SET, r->configs[i].name, r->configs[i].value};
+        int err =
+            config_override_change(&c->after.overrides, CONFIG_TOPIC, &set, c->why, TOPIC_WHY_MAX);
+        if (err != 0)
+            return err;
+    }
+    return 0;
+}
+
+static bool create_name_ok(struct change *c, struct topic_create *r)
+{
+    const struct topic *there = topic_by_name(c->shard, r->name);
+    if (there != NULL) {
+        r->id = there->id;
+        r->partitions_made = (int32_t)there->partitions_count;
+        if (r->automatic)
+            change_end(c, 0);
+        else
+            change_refuse(c, ERR_TOPIC_ALREADY_EXISTS, "Topic '%s' already exists.", c->name);
+        return false;
+    }
+    if (topic_name_check(r->name) != 0) {
+        change_refuse(c, ERR_INVALID_TOPIC_EXCEPTION,
+                      "Topic name is invalid: '%s' must have 1 to %d characters of a-z, A-Z, 0-9, "
+                      "'.', '_', '-', and be neither '.' nor '..'",
+                      c->name, TOPIC_NAME_MAX);
+        return false;
+    }
+    return true;
+}
+
+static void create_begin(struct change *c)
+{
+    struct topic_create *r = CONTAINER_OF(c->call, struct topic_create, call);
+    struct shard *shard = c->shard;
+    if (!create_name_ok(c, r))
+        return;
+    int32_t wanted = r->partitions_count == -1 ? shard->broker.num_partitions : r->partitions_count;
+    if (!partitions_ok(c, wanted, wanted))
+        return;
+    if (r->replication_factor != -1 && r->replication_factor <= 0) {
+        change_refuse(c, ERR_INVALID_REPLICATION_FACTOR,
+                      "Replication factor must be larger than 0.");
+        return;
+    }
+    int err = create_overrides(r, c);
+    if (err != 0) {
+        change_end(c, err);
+        return;
+    }
+    uint8_t random[16];
+    io_random(shard->io, random, sizeof random);
+    uuid_from_random(random, &c->after.id);
+    c->after.name = slice_of(mem_dup(r->name.data, r->name.len), r->name.len);
+    c->after.partitions_count = (uint32_t)wanted;
+    c->after.created_ms = io_wall_ms(shard->io);
+    r->id = c->after.id;
+    r->partitions_made = wanted;
+    if (r->validate_only) {
+        change_end(c, 0);
+        return;
+    }
+    shard->catalogue.partitions_total += (uint64_t)wanted;
+    topic_write(c, false);
+}
+
+static void delete_begin(struct change *c)
+{
+    struct topic_delete *r = CONTAINER_OF(c->call, struct topic_delete, call);
+    const struct topic *t =
+        r->name.data != NULL ? topic_by_name(c->shard, r->name) : topic_by_id(c->shard, &r->id);
+    if (t == NULL) {
+        bool named = r->name.data != NULL;
+        change_refuse(c, named ? ERR_UNKNOWN_TOPIC_OR_PARTITION : ERR_UNKNOWN_TOPIC_ID,
+                      "This server does not host this topic.");
+        return;
+    }
+    if (!c->shard->broker.delete_topics) {
+        change_refuse(c, ERR_TOPIC_DELETION_DISABLED, "delete.topic.enable is false.");
+        return;
+    }
+    c->after.id = t->id;
+    r->id = t->id;
+    ASSERT(c->shard->catalogue.partitions_total >= t->partitions_count);
+    c->shard->catalogue.partitions_total -= t->partitions_count;
+    topic_write(c, true);
+}
+
+static void grow_begin(struct change *c)
+{
+    struct topic_grow *r = CONTAINER_OF(c->call, struct topic_grow, call);
+    const struct topic *t = topic_named(c);
+    if (t == NULL)
+        return;
+    int64_t now = t->partitions_count;
+    if (r->partitions_count == now) {
+        change_refuse(c, ERR_INVALID_PARTITIONS, "Topic already has %lld partition(s).",
+                      (long long)now);
+        return;
+    }
+    if (r->partitions_count < now) {
+        change_refuse(c, ERR_INVALID_PARTITIONS,
+                      "The topic %s currently has %lld partition(s); %d would not be an increase.",
+                      c->name, (long long)now, r->partitions_count);
+        return;
+    }
+    if (!partitions_ok(c, r->partitions_count, r->partitions_count - now))
+        return;
+    if (r->validate_only) {
+        change_end(c, 0);
+        return;
+    }
+    c->shard->catalogue.partitions_total += (uint64_t)(r->partitions_count - now);
+    topic_copy(&c->after, t);
+    c->after.partitions_count = (uint32_t)r->partitions_count;
+    topic_write(c, false);
+}
+
+static int overrides_change(struct config_overrides *o, enum config_scope scope,
+                            const struct topic_alter *r, char *why)
+{
+    if (r->replace_all) {
+        config_overrides_fini(o);
+        config_overrides_init(o);
+    }
+    for (uint32_t i = 0; i < r->changes_count; i++) {
+        int err = config_override_change(o, scope, &r->changes[i], why, TOPIC_WHY_MAX);
+        if (err != 0)
+            return err;
+        const struct config_def *def = config_find(scope, r->changes[i].name);
+        if (!def->dynamic) {
+            (void)snprintf(why, TOPIC_WHY_MAX, "Cannot update these configs dynamically: %s",
+                           def->name);
+            return ERR_INVALID_REQUEST;
+        }
+    }
+    return 0;
+}
+
+static void alter_begin(struct change *c)
+{
+    struct topic_alter *r = CONTAINER_OF(c->call, struct topic_alter, call);
+    const struct topic *t = topic_named(c);
+    if (t == NULL)
+        return;
+    topic_copy(&c->after, t);
+    int err = overrides_change(&c->after.overrides, CONFIG_TOPIC, r, c->why);
+    if (err != 0 || r->validate_only)
+        change_end(c, err);
+    else
+        topic_write(c, false);
+}
+
+static void broker_begin(struct change *c)
+{
+    struct topic_alter *r = CONTAINER_OF(c->call, struct topic_alter, call);
+    config_overrides_copy(&c->broker_after, &c->shard->broker_overrides);
+    int err = overrides_change(&c->broker_after, CONFIG_BROKER, r, c->why);
+    if (err != 0 || r->validate_only || r->changes_count == 0) {
+        change_end(c, err);
+        return;
+    }
+    for (uint32_t i = 0; i < r->changes_count; i++) {
+        char *name = mem_strndup((const char *)r->changes[i].name.data, r->changes[i].name.len);
+        const char *text = config_override_get(&c->broker_after, name);
+        const struct state_record record = {STATE_BROKER_CONFIG, slice_cstr(name),
+                                            text != NULL ? slice_cstr(text) : SLICE_NULL};
+        record_write(c, &record, i + 1 == r->changes_count);
+        mem_free(name);
+    }
+}
+
+static void change_begin(struct change *c)
+{
+    static void (*const begin[])(struct change *) = {
+        [CHANGE_CREATE] = create_begin, [CHANGE_DELETE] = delete_begin, [CHANGE_GROW] = grow_begin,
+        [CHANGE_ALTER] = alter_begin,   [CHANGE_BROKER] = broker_begin,
+    };
+    ASSERT(!c->started);
+    c->started = true;
+    begin[c->kind](c);
+}
+
+// ---- requests: posted to shard 0 and back
+
+static void create_run(struct node_call *call)
+{
+    struct topic_create *r = CONTAINER_OF(call, struct topic_create, call);
+    change_submit(change_new(CHANGE_CREATE, call, r->name, &r->err, r->why));
+}
+
+static void create_done(struct node_call *call)
+{
+    struct topic_create *r = CONTAINER_OF(call, struct topic_create, call);
+    r->done(r);
+}
+
+void topic_create_start(struct shard *shard, struct topic_create *request)
+{
+    request->call.run = create_run;
+    request->call.done = create_done;
+    node_call_start(&request->call, shard, 0);
+}
+
+static void delete_run(struct node_call *call)
+{
+    struct topic_delete *r = CONTAINER_OF(call, struct topic_delete, call);
+    const struct topic *t = r->name.data == NULL ? topic_by_id(call->to, &r->id) : NULL;
+    struct slice name = t != NULL ? t->name : r->name;
+    if (name.data == NULL)
+        name = slice_cstr("");
+    change_submit(change_new(CHANGE_DELETE, call, name, &r->err, r->why));
+}
+
+static void delete_done(struct node_call *call)
+{
+    struct topic_delete *r = CONTAINER_OF(call, struct topic_delete, call);
+    r->done(r);
+}
+
+void topic_delete_start(struct shard *shard, struct topic_delete *request)
+{
+    request->call.run = delete_run;
+    request->call.done = delete_done;
+    node_call_start(&request->call, shard, 0);
+}
+
+static void grow_run(struct node_call *call)
+{
+    struct topic_grow *r = CONTAINER_OF(call, struct topic_grow, call);
+    change_submit(change_new(CHANGE_GROW, call, r->name, &r->err, r->why));
+}
+
+static void grow_done(struct node_call *call)
+{
+    struct topic_grow *r = CONTAINER_OF(call, struct topic_grow, call);
+    r->done(r);
+}
+
+void topic_grow_start(struct shard *shard, struct topic_grow *request)
+{
+    request->call.run = grow_run;
+    request->call.done = grow_done;
+    node_call_start(&request->call, shard, 0);
+}
+
+static void alter_run(struct node_call *call)
+{
+    struct topic_alter *r = CONTAINER_OF(call, struct topic_alter, call);
+    bool broker = r->name.data == NULL;
+    change_submit(change_new(broker ? CHANGE_BROKER : CHANGE_ALTER, call,
+                             broker ? slice_cstr("") : r->name, &r->err, r->why));
+}
+
+static void alter_done(struct node_call *call)
+{
+    struct topic_alter *r = CONTAINER_OF(call, struct topic_alter, call);
+    r->done(r);
+}
+
+void topic_alter_start(struct shard *shard, struct topic_alter *request)
+{
+    request->call.run = alter_run;
+    request->call.done = alter_done;
+    node_call_start(&request->call, shard, 0);
+}
+
+// ---- life and cut
+
+void catalogue_init(struct shard *shard)
+{
+    struct catalogue *c = &shard->catalogue;
+    list_init(&c->pending);
+    list_init(&c->ids_waiting);
+    buf_init(&c->delta, 1U << 30);
+    buf_init(&c->in_cut, 1U << 30);
+}
+
+void catalogue_fini(struct shard *shard)
+{
+    struct catalogue *c = &shard->catalogue;
+    LIST_FOR_SAFE (it, &c->pending) {
+        struct change *change = CONTAINER_OF(it, struct change, link);
+        list_remove(it);
+        topic_free(&change->after);
+        config_overrides_fini(&change->broker_after);
+        mem_free(change->broadcast.calls);
+        mem_free(change->name);
+        mem_free(change);
+    }
+    buf_fini(&c->delta);
+    buf_fini(&c->in_cut);
+}
+
+static bool topic_emit(void *arg, const struct topic *topic)
+{
+    struct buf value;
+    buf_init(&value, 1U << 20);
+    topic_record_put(topic, &value);
+    const struct state_record record = {STATE_TOPIC, slice_of(topic->id.bytes, 16),
+                                        buf_slice(&value)};
+    state_put(arg, &record);
+    buf_fini(&value);
+    return true;
+}
+
+// A full cut names every topic in the replica, and then what is journalled but not spread yet; the
+// last one wins.
+void catalogue_cut(struct shard *shard, bool full, struct buf *out)
+{
+    struct catalogue *c = &shard->catalogue;
+    if (full)
+        topic_each(shard, topic_emit, out);
+    for (size_t i = 0; full && i < shard->broker_overrides.count; i++) {
+        const struct config_override *o = &shard->broker_overrides.items[i];
+        const struct state_record record = {STATE_BROKER_CONFIG, slice_cstr(o->def->name),
+                                            slice_cstr(o->value)};
+        if (config_override_get(&shard->node->broker_overrides, o->def->name) == NULL)
+            state_put(out, &record);
+    }
+    buf_put_slice(&c->in_cut, buf_slice(&c->delta));
+    buf_clear(&c->delta);
+    if (!bug(BUG_LOST_DELETE))
+        buf_put_slice(out, buf_slice(&c->in_cut));
+}
+
+void catalogue_settled(struct shard *shard, bool installed)
+{
+    if (installed)
+        buf_clear(&shard->catalogue.in_cut); // else the next cut carries it again
+}

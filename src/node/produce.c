@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Producing: each part goes to the shard that owns its partition, is checked and appended there,
+// and waits for its group. A repeated batch of an idempotent producer is answered with the offsets
+// it was given first, and not before those are durable.
+//
+// One leg per shard that owns any of the parts; a leg answers when all its parts are settled.
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/bugs.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "node/node_int.h"
+
+struct produce_leg {
+    struct node_call call;
+    struct produce *request;
+    uint32_t pending; // parts that wait for durability, and the loop over them itself
+};
+
+static void leg_settle(struct produce_leg *leg)
+{
+    ASSERT(leg->pending > 0);
+    if (--leg->pending == 0)
+        node_call_reply(&leg->call);
+}
+
+static void part_durable(struct log_waiter *waiter, int err)
+{
+    struct produce_part *p = CONTAINER_OF(waiter, struct produce_part, waiter);
+    if (err != 0) {
+        p->part.err = err;
+        p->base_offset = -1;
+    }
+    leg_settle(p->leg);
+}
+
+// KIP-937 and log validation: a record's timestamp must lie between the topic's bounds around the
+// server's clock.
+static bool timestamps_ok(const struct batch *b, const struct topic_config *c, int64_t now_ms)
+{
+    if (c->log_append_time)
+        return true;
+    if (b->max_timestamp_ms > 0 && b->max_timestamp_ms - now_ms > c->timestamp_after_max_ms)
+        return false;
+    return b->base_timestamp_ms < 0 || now_ms - b->base_timestamp_ms <= c->timestamp_before_max_ms;
+}
+
+static int batch_admit(struct shard *shard, const struct topic_config *c, struct produce_part *p,
+                       struct batch *out)
+{
+    struct slice bytes = blob_piece_slice(p->records);
+    struct batch b;
+    int err = batch_check_from_client(bytes, &b);
+    if (err == ERR_TRUNCATED)
+        err = ERR_CORRUPT_MESSAGE;
+    if (err != 0)
+        return err;
+    if (b.size_bytes != bytes.len) {
+        p->why = "Produce requests are only allowed to contain exactly one record batch per "
+                 "partition";
+        return ERR_INVALID_RECORD;
+    }
+    if (b.size_bytes > c->max_message_bytes) {
+        p->why = "The record batch is larger than max.message.bytes allows";
+        return ERR_MESSAGE_TOO_LARGE;
+    }
+    if (batch_transactional(&b))
+        return ERR_INVALID_TXN_STATE;
+    int64_t now_ms = io_wall_ms(shard->io);
+    if (!timestamps_ok(&b, c, now_ms)) {
+        p->why = "A record's timestamp is out of the range that message.timestamp.before.max.ms "
+                 "and message.timestamp.after.max.ms allow";
+        return ERR_INVALID_TIMESTAMP;
+    }
+    if (c->log_append_time) {
+        uint8_t *data = p->records.blob->data + p->records.off;
+        batch_set_append_time(data, p->records.len, now_ms);
+        err = batch_peek(bytes, &b);
+        ASSERT(err == 0);
+    }
+    *out = b;
+    return 0;
+}
+
+static struct producers *partition_producers(struct partition *p)
+{
+    if (p->producers == NULL)
+        p->producers = producers_create(p->shard->hash_seed);
+    return p->producers;
+}
+
+// Appends, or finds that it was appended before. On 0 the part's offsets are set.
+static int part_append(struct partition *partition, struct produce_part *p, const struct batch *b)
+{
+    struct producers_verdict verdict = {0};
+    if (b->producer_id >= 0) {
+        int err = producers_check(partition_producers(partition), b, &verdict);
+        if (err != 0)
+            return err;
+    }
+    if (verdict.duplicate) {
+        p->base_offset = verdict.base_offset;
+        p->last_offset = verdict.last_offset;
+        return 0;
+    }
+    struct log_appended done;
+    struct shard *shard = partition->shard;
+    int err = log_append(partition->log, p->records, b, shard->node->epoch, &done);
+    if (err != 0)
+        return err;
+    p->base_offset = done.base_offset;
+    p->last_offset = done.last_offset;
+    p->append_time_ms = batch_log_append_time(b) ? b->max_timestamp_ms : -1;
+    if (b->producer_id >= 0) {
+        struct batch appended = *b;
+        appended.base_offset = done.base_offset;
+        producers_append(partition->producers, &appended, io_wall_ms(shard->io));
+    }
+    return 0;
+}
+
+static void part_run(struct shard *shard, struct produce_leg *leg, struct produce_part *p)
+{
+    p->base_offset = -1;
+    p->append_time_ms = -1;
+    p->why = NULL;
+    p->leg = leg;
+    struct partition *partition = part_begin(shard, &p->part);
+    if (partition == NULL)
+        return;
+    const struct topic *topic = topic_by_id(shard, &p->part.topic);
+    ASSERT(topic != NULL);
+    struct batch b;
+    p->part.err = batch_admit(shard, &topic->config, p, &b);
+    if (p->part.err == 0)
+        p->part.err = part_append(partition, p, &b);
+    if (p->part.err != 0 || leg->request->acks == 0)
+        return;
+    leg->pending++;
+    p->waiter.fire = part_durable;
+    log_wait(partition->log, &p->waiter, p->last_offset + 1);
+}
+
+static void leg_run(struct node_call *call)
+{
+    struct produce_leg *leg = CONTAINER_OF(call, struct produce_leg, call);
+    struct produce *r = leg->request;
+    struct shard *shard = call->to;
+    leg->pending = 1;
+    for (uint32_t i = 0; i < r->parts_count; i++) {
+        struct produce_part *p = &r->parts[i];
+        if (node_shard_of_partition(shard->node, &p->part.topic, p->part.partition) == shard->index)
+            part_run(shard, leg, p);
+    }
+    leg_settle(leg);
+}
+
+static void leg_done(struct node_call *call)
+{
+    struct produce_leg *leg = CONTAINER_OF(call, struct produce_leg, call);
+    struct produce *r = leg->request;
+    ASSERT(r->legs_left > 0);
+    if (--r->legs_left > 0)
+        return;
+    mem_free(r->legs);
+    r->legs = NULL;
+    r->done(r);
+}
+
+uint64_t shards_named(struct shard *shard, const void *parts, uint32_t count, size_t part_size)
+{
+    uint64_t mask = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct part *p = (const void *)((const char *)parts + i * part_size);
+        mask |= UINT64_C(1) << node_shard_of_partition(shard->node, &p->topic, p->partition);
+    }
+    return mask != 0 ? mask : UINT64_C(1) << shard->index; // an empty request is answered here
+}
+
+void produce_start(struct shard *shard, struct produce *request)
+{
+    uint64_t mask =
+        shards_named(shard, request->parts, request->parts_count, sizeof request->parts[0]);
+    uint32_t legs = (uint32_t)__builtin_popcountll(mask);
+    request->legs = mem_zalloc(legs * sizeof request->legs[0]);
+    request->legs_left = legs;
+    for (uint32_t i = 0, at = 0; at < legs; i++) {
+        if ((mask >> i & 1) == 0)
+            continue;
+        struct produce_leg *leg = &request->legs[at++];
+        leg->request = request;
+        leg->call.run = leg_run;
+        leg->call.done = leg_done;
+        node_call_start(&leg->call, shard, i);
+    }
+}

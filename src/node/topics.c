@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A shard's replica of the catalogue: lookups by name and id, and what adding, changing and
+// removing a topic means for the shard's own partitions. Changes come from catalogue.c (while
+// running) and recover.c (before).
+#include "node/topics.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "node/node_int.h"
+
+static struct topic_entry *entry_by_name(struct shard *shard, struct slice name)
+{
+    uint64_t hash = map_hash(&shard->topics_by_name, name);
+    struct map_node *node = map_find(&shard->topics_by_name, hash, &name);
+    return node != NULL ? CONTAINER_OF(node, struct topic_entry, by_name) : NULL;
+}
+
+struct topic_entry *topic_entry_by_id(struct shard *shard, const struct uuid *id)
+{
+    uint64_t hash = map_hash(&shard->topics_by_id, slice_of(id->bytes, sizeof id->bytes));
+    struct map_node *node = map_find(&shard->topics_by_id, hash, id);
+    return node != NULL ? CONTAINER_OF(node, struct topic_entry, by_id) : NULL;
+}
+
+const struct topic *topic_by_name(struct shard *shard, struct slice name)
+{
+    struct topic_entry *e = entry_by_name(shard, name);
+    return e != NULL ? &e->topic : NULL;
+}
+
+const struct topic *topic_by_id(struct shard *shard, const struct uuid *id)
+{
+    struct topic_entry *e = topic_entry_by_id(shard, id);
+    return e != NULL ? &e->topic : NULL;
+}
+
+size_t topic_count(struct shard *shard)
+{
+    return shard->topics_by_id.count;
+}
+
+void topic_each(struct shard *shard, bool (*fn)(void *arg, const struct topic *topic), void *arg)
+{
+    MAP_FOR_SAFE (it, &shard->topics_by_id) {
+        struct map_node *node = CONTAINER_OF(it, struct map_node, order);
+        if (!fn(arg, &CONTAINER_OF(node, struct topic_entry, by_id)->topic))
+            return;
+    }
+}
+
+int topic_name_check(struct slice name)
+{
+    if (name.len == 0 || name.len > TOPIC_NAME_MAX || slice_eq_cstr(name, ".") ||
+        slice_eq_cstr(name, ".."))
+        return ERR_INVALID_TOPIC_EXCEPTION;
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t c = name.data[i];
+        bool legal = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '.' || c == '_' || c == '-';
+        if (!legal)
+            return ERR_INVALID_TOPIC_EXCEPTION;
+    }
+    return 0;
+}
+
+struct topic_entry *topic_entry_add(struct shard *shard, struct topic *topic)
+{
+    struct topic_entry *e = mem_zalloc(sizeof *e);
+    e->topic = *topic;
+    ASSERT(entry_by_name(shard, topic->name) == NULL);
+    ASSERT(topic_entry_by_id(shard, &topic->id) == NULL);
+    if (topic->overrides.count == 0)
+        e->topic.config = shard->plain_topic; // computing it costs more than a topic's whole rest
+    else
+        config_topic_effective(&e->topic.overrides, &shard->broker_overrides, &e->topic.config);
+    map_insert(&shard->topics_by_name, &e->by_name,
+               map_hash(&shard->topics_by_name, e->topic.name));
+    map_insert(&shard->topics_by_id, &e->by_id,
+               map_hash(&shard->topics_by_id, slice_of(e->topic.id.bytes, 16)));
+    return e;
+}
+
+void topic_entry_remove(struct shard *shard, struct topic_entry *entry)
+{
+    map_remove(&shard->topics_by_name, &entry->by_name);
+    map_remove(&shard->topics_by_id, &entry->by_id);
+    mem_free((void *)(uintptr_t)entry->topic.name.data);
+    config_overrides_fini(&entry->topic.overrides);
+    mem_free(entry);
+}
+
+void topic_refresh(struct shard *shard, struct topic_entry *entry)
+{
+    config_topic_effective(&entry->topic.overrides, &shard->broker_overrides, &entry->topic.config);
+    const struct log_options options = partition_log_options(&entry->topic.config);
+    for (uint32_t i = 0; i < entry->topic.partitions_count; i++) {
+        const struct log_key key = {entry->topic.id, (int32_t)i};
+        struct partition *p = partition_find(shard, &key);
+        if (p != NULL)
+            log_set_options(p->log, &options);
+    }
+}
