@@ -587,7 +587,9 @@ void catalogue_cut(struct shard *shard, bool full, struct buf *out)
         const struct config_override *o = &shard->broker_overrides.items[i];
         const struct state_record record = {STATE_BROKER_CONFIG, slice_cstr(o->def->name),
                                             slice_cstr(o->value)};
-        if (config_override_get(&shard->node->broker_overrides, o->def->name) == NULL)
+        // What the command line said is said again at every start.
+        const char *given = config_override_get(&shard->node->broker_overrides, o->def->name);
+        if (given == NULL || strcmp(given, o->value) != 0)
             state_put(out, &record);
     }
     buf_put_slice(&c->in_cut, buf_slice(&c->delta));

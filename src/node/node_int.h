@@ -31,8 +31,9 @@ struct catalogue {       // shard 0
     struct buf delta,
         in_cut; // state records since the last installed cut; those of the cut under way
     struct producer_ids ids;
+    int64_t ids_block_end; // of the newest block that was journalled
     bool ids_requested;
-    struct list ids_waiting; // struct ids_wait, catalogue.c
+    struct list ids_waiting; // struct producer_id_take
     uint64_t partitions_total;
 };
 
@@ -65,7 +66,8 @@ struct shard {
     bool blocked;
     bool doors_open;
     bool producers_full; // the next cut carries every partition's producers
-    struct io_msg start_msg, stop_msg;
+    struct io_msg start_msg;
+    struct node_call *stop_call;
     struct journal_barrier stop_barrier;
 };
 
@@ -86,11 +88,11 @@ struct node {
     struct uuid cluster;
     char cluster_text[UUID_TEXT_SIZE];
     int32_t epoch; // -1: a new store
-    int64_t producer_ids_end;
     int64_t started_ns;
     _Atomic(int) state;
-    _Atomic(uint32_t) shards_left; // to start, or to stop
-    struct io_msg recover_msg;
+    _Atomic(int) doors_err;
+    struct io_msg recover_msg, identity_msg, stop_msg;
+    struct node_broadcast doors;
     void (*stopped)(void *arg);
     void *stopped_arg;
     struct checkpoint_request last_checkpoint, asked_checkpoint;
@@ -99,8 +101,10 @@ struct node {
 
 // node.c
 void node_fail(struct node *node, int err, const char *what);
+void node_begin(struct node *node); // after recovery, on the journal's actor
 // recover.c
 void node_recover(struct io_msg *msg); // on the journal's actor
+void partition_key_put(const struct log_key *key, uint8_t out[20]);
 // shard.c
 int shard_init(struct node *node, uint32_t index);
 void shard_fini(struct shard *shard);
@@ -114,6 +118,8 @@ void catalogue_init(struct shard *shard);
 void catalogue_fini(struct shard *shard);
 void catalogue_cut(struct shard *shard, bool full, struct buf *out);
 void catalogue_settled(struct shard *shard, bool installed);
+// producer_id.c: journals the next block
+void producer_ids_request(struct shard *shard);
 // topic_record.c: value of STATE_TOPIC; the key is the UUID
 void topic_record_put(const struct topic *topic, struct buf *out);
 int topic_record_get(struct slice value, struct topic *out); // name and overrides are new memory

@@ -72,7 +72,7 @@ struct fetch {
     int64_t max_wait_ms;
     struct request_context *context;
     void (*done)(struct fetch *request); // then fetch_release when the answer has been sent
-    void *node;                          // node's own state
+    struct fetch_state *state;           // the node's
 };
 void fetch_start(struct shard *shard, struct fetch *request);
 void fetch_release(struct fetch *request); // gives back the pieces
@@ -131,8 +131,5 @@ struct scatter {
     uint32_t legs_left;
 };
 void scatter_start(struct shard *shard, struct scatter *request);
-
-// All partitions' number of all topics, for limits and status.
-uint64_t partition_count(struct node *node);
 
 #endif

@@ -22,10 +22,12 @@ struct status {
     int64_t memory_used, memory_limit;
     struct status_class classes[3];
 };
+struct shard_status;
 struct status_request {
     struct status status;
     void (*done)(struct status_request *request);
-    struct node_broadcast broadcast; // node's
+    struct shard_status *shards; // node's, as the next
+    struct node_broadcast broadcast;
 };
 void status_start(struct shard *shard, struct status_request *request);
 

@@ -98,7 +98,8 @@ struct producer_id_take {
     int err;
     int64_t id;
     void (*done)(struct producer_id_take *request);
-    struct node_call call;
+    struct node_call call; // node's, as the next
+    struct list link;
 };
 void producer_id_start(struct shard *shard, struct producer_id_take *request);
 
