@@ -50,6 +50,8 @@ struct log_store_options {
     void *arg;
 };
 int log_store_create(const struct log_store_options *options, struct log_store **out);
+// The port may be missing while the store is made for recovery: it comes when the journal is open.
+void log_store_set_port(struct log_store *store, struct journal_port *port);
 void log_store_destroy(
     struct log_store *store); // after its workers have stopped; logs are destroyed too
 void log_store_turn_end(struct log_store *store); // schedules writes; before journal_flush

@@ -61,12 +61,12 @@ void *shard_door(struct shard *shard)
     return shard->door;
 }
 
-const struct broker_config *shard_broker_config(struct shard *shard)
+const struct broker_config *broker_config(struct shard *shard)
 {
     return &shard->broker;
 }
 
-const struct config_overrides *shard_broker_overrides(struct shard *shard)
+const struct config_overrides *broker_overrides(struct shard *shard)
 {
     return &shard->broker_overrides;
 }

@@ -6,7 +6,6 @@
 #ifndef WEIR_NODE_SHARD_H
 #define WEIR_NODE_SHARD_H
 
-#include "node/config.h"
 #include "node/node.h"
 
 struct io *shard_io(struct shard *shard);
@@ -16,9 +15,6 @@ struct groups *shard_groups(struct shard *shard);
 struct journal_port *shard_port(struct shard *shard);
 struct budget *shard_request_budget(struct shard *shard); // requests and answers in flight
 uint64_t shard_hash_seed(const struct shard *shard);
-const struct broker_config *
-shard_broker_config(struct shard *shard); // effective; until the turn's end
-const struct config_overrides *shard_broker_overrides(struct shard *shard);
 
 // The door's own object on this shard, so that hooks find it.
 void shard_set_door(struct shard *shard, void *door);
