@@ -16,7 +16,8 @@ struct list {
 
 // By way of an integer, so that it also takes a pointer to const without -Wcast-qual.
 #define CONTAINER_OF(ptr, type, member) ((type *)((uintptr_t)(ptr)-offsetof(type, member)))
-#define LIST_FOR(it, head)              for (struct list *it = (head)->next; it != (head); it = it->next)
+
+#define LIST_FOR(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 // Safe against removal of `it` itself.
 #define LIST_FOR_SAFE(it, head)                                               \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head); \

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Layers: src/LAYERS says which rooms' headers a room may include; a header that ends in _int.h is
+// for its own room. Tests obey as well, except that a test may build on any room that may be built
+// on it: the journal's tests use the simulated io that only the sim room could offer otherwise.
+#include "tools/tidy/tidy.h"
+
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ROOMS_MAX    64
+#define INCLUDED_MAX 4096
+
+static struct {
+    char name[32];
+    char may[512]; // " base io journal "
+} rooms[ROOMS_MAX];
+static int rooms_count;
+
+// Every header that any file includes, to find those that none does.
+static char included[INCLUDED_MAX][64];
+static int included_count;
+
+void tidy_load_layers(const char *path)
+{
+    FILE *in = fopen(path, "r");
+    char line[512];
+    if (in == NULL) {
+        perror(path);
+        exit(1);
+    }
+    while (fgets(line, sizeof line, in) != NULL) {
+        char *colon = strchr(line, ':');
+        if (line[0] == '#' || colon == NULL)
+            continue;
+        *colon = '\0';
+        if (rooms_count == ROOMS_MAX)
+            abort();
+        line[strcspn(line, "\n")] = '\0';
+        colon[1 + strcspn(colon + 1, "\n")] = '\0';
+        snprintf(rooms[rooms_count].name, sizeof rooms[0].name, "%s", line);
+        snprintf(rooms[rooms_count].may, sizeof rooms[0].may, "%s ", colon + 1);
+        rooms_count++;
+    }
+    fclose(in);
+}
+
+int tidy_rooms_count(void)
+{
+    return rooms_count;
+}
+
+const char *tidy_room_name(int index)
+{
+    return rooms[index].name;
+}
+
+static bool may_include(const char *room, const char *other)
+{
+    char wanted[40];
+    if (strcmp(room, other) == 0)
+        return true;
+    snprintf(wanted, sizeof wanted, " %s ", other);
+    for (int i = 0; i < rooms_count; i++)
+        if (strcmp(rooms[i].name, room) == 0)
+            return strstr(rooms[i].may, wanted) != NULL;
+    return false;
+}
+
+static void remember(const char *header)
+{
+    for (int i = 0; i < included_count; i++)
+        if (strcmp(included[i], header) == 0)
+            return;
+    if (included_count < INCLUDED_MAX)
+        snprintf(included[included_count++], sizeof included[0], "%s", header);
+}
+
+// The header that belongs to a source: src/room/x.c has room/x.h, x_test.c and x_fuzz.c as well.
+static bool own_header(const struct tidy_file *f, char *out, size_t size)
+{
+    char path[TIDY_PATH_SIZE];
+    size_t len = strlen(f->path) - 2;
+    if (f->is_test || f->is_fuzz)
+        len -= strlen("_test");
+    snprintf(path, sizeof path, "%.*s.h", (int)len, f->path);
+    if (access(path, R_OK) == 0) {
+        snprintf(out, size, "%s", path + 4);
+        return true;
+    }
+    snprintf(path, sizeof path, "%.*s_int.h", (int)len, f->path);
+    snprintf(out, size, "%s", path + 4);
+    return access(path, R_OK) == 0;
+}
+
+static void check_layer(const struct tidy_file *f, int line, const char *header)
+{
+    char room[32];
+    size_t len = strlen(header);
+    bool is_private = len > 6 && strcmp(header + len - 6, "_int.h") == 0;
+    snprintf(room, sizeof room, "%.*s", (int)strcspn(header, "/"), header);
+    if (strchr(header, '/') == NULL)
+        tidy_complain(f, line, "includes are written from src/: \"room/%s\"", header);
+    else if (!may_include(f->room, room) && !(f->is_test && may_include(room, f->room)))
+        tidy_complain(f, line, "%s must not include %s (src/LAYERS)", f->room, room);
+    else if (is_private && strcmp(room, f->room) != 0)
+        tidy_complain(f, line, "%s is private to %s", header, room);
+}
+
+void tidy_check_includes(const struct tidy_file *f)
+{
+    char own[TIDY_PATH_SIZE] = "";
+    bool first = true;
+    bool wants_own =
+        f->room[0] != '\0' && !f->is_header && !f->is_generated && own_header(f, own, sizeof own);
+    if (f->room[0] == '\0')
+        return; // tools stand outside the rooms
+    for (int i = 1; i <= f->lines_count; i++) {
+        char header[64];
+        if (strncmp(f->lines[i - 1], "#include ", 9) != 0)
+            continue;
+        bool ours = sscanf(f->lines[i - 1], "#include \"%63[^\"]\"", header) == 1;
+        if (first && wants_own && (!ours || strcmp(header, own) != 0))
+            tidy_complain(f, i, "the first include must be \"%s\"", own);
+        first = false;
+        if (!ours)
+            continue;
+        remember(header);
+        check_layer(f, i, header);
+    }
+}
+
+static bool exists(const char *format, const char *room, const char *name)
+{
+    char path[TIDY_PATH_SIZE];
+    snprintf(path, sizeof path, "src/%s/%s%s", room, name, format);
+    return access(path, R_OK) == 0;
+}
+
+// A source is tested by its neighbour x_test.c, or through the room's own tests when it has no
+// header of its own: then it is a part of something that has one.
+static void check_tested(const struct tidy_file *f, const char *room, bool room_has_test)
+{
+    char name[64];
+    const char *base = strrchr(f->path, '/') + 1;
+    snprintf(name, sizeof name, "%.*s", (int)(strlen(base) - 2), base);
+    if (exists("_test.c", room, name) || (room_has_test && !exists(".h", room, name)))
+        return;
+    char header[TIDY_PATH_SIZE];
+    snprintf(header, sizeof header, "grep -qs '\"%s/%s.h\"' src/*/*_test.c", room, name);
+    if (system(header) != 0) // NOLINT: a developer's tool on its own tree
+        tidy_complain(f, 1, "no test includes %s/%s.h, and there is no %s_test.c", room, name,
+                      name);
+}
+
+// Once all files are read: headers that stand there for nobody.
+void tidy_check_dead_headers(void)
+{
+    glob_t found;
+    if (glob("src/*/*.h", 0, NULL, &found) != 0)
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        struct tidy_file f = {.path = found.gl_pathv[i]};
+        bool used = false;
+        for (int k = 0; k < included_count && !used; k++)
+            used = strcmp(included[k], f.path + 4) == 0;
+        if (!used)
+            tidy_complain(&f, 1, "nobody includes this header");
+    }
+    globfree(&found);
+}
+
+void tidy_check_room(const char *room)
+{
+    char pattern[TIDY_PATH_SIZE];
+    glob_t found;
+    glob_t tests;
+    struct tidy_file f = {.path = "src/LAYERS"};
+    snprintf(pattern, sizeof pattern, "src/%s/*.c", room);
+    if (glob(pattern, 0, NULL, &found) != 0)
+        return; // a room that is still to come
+    if (!exists("README.md", room, ""))
+        tidy_complain(&f, 1, "src/%s has no README.md", room);
+    snprintf(pattern, sizeof pattern, "src/%s/*_test.c", room);
+    bool room_has_test = glob(pattern, 0, NULL, &tests) == 0;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        tidy_load(&f, found.gl_pathv[i]);
+        if (!f.is_test && !f.is_fuzz && strcmp(f.path, "src/cli/main.c") != 0)
+            check_tested(&f, room, room_has_test);
+        tidy_unload(&f);
+    }
+    globfree(&found);
+    if (room_has_test)
+        globfree(&tests);
+}
