@@ -35,7 +35,7 @@ static inline const uint8_t *take(struct decode *d, size_t n)
     return at;
 }
 
-static int decode_scalar(struct decode *d, enum wire_type type, void *out)
+static inline int decode_scalar(struct decode *d, enum wire_type type, void *out)
 {
     static const uint8_t widths[] = {[WIRE_BOOL] = 1, [WIRE_I8] = 1,  [WIRE_I16] = 2,
                                      [WIRE_I32] = 4,  [WIRE_I64] = 8, [WIRE_UUID] = 16};
@@ -43,26 +43,27 @@ static int decode_scalar(struct decode *d, enum wire_type type, void *out)
     const uint8_t *at = take(d, widths[type]);
     if (UNLIKELY(at == NULL))
         return d->in->err;
-    switch ((int)type) {
-    case WIRE_BOOL:
-        *(bool *)out = *at != 0;
-        break;
-    case WIRE_I8:
-        *(int8_t *)out = (int8_t)*at;
-        break;
-    case WIRE_I16:
-        *(int16_t *)out = (int16_t)be16_get(at);
-        break;
-    case WIRE_I32:
+    if (type == WIRE_I32)
         *(int32_t *)out = (int32_t)be32_get(at);
-        break;
-    case WIRE_I64:
+    else if (type == WIRE_I64)
         *(int64_t *)out = (int64_t)be64_get(at);
-        break;
-    default:
+    else if (type == WIRE_I16)
+        *(int16_t *)out = (int16_t)be16_get(at);
+    else if (type == WIRE_UUID)
         memcpy(out, at, sizeof(struct uuid));
-    }
+    else if (type == WIRE_BOOL)
+        *(bool *)out = *at != 0;
+    else
+        *(int8_t *)out = (int8_t)*at;
     return 0;
+}
+
+// Nearly all lengths, counts and tags fit one byte.
+static inline uint32_t uvarint(struct decode *d)
+{
+    if (LIKELY(d->in->pos < d->in->end && *d->in->pos < 0x80))
+        return *d->in->pos++;
+    return cursor_uvarint32(d->in);
 }
 
 // A length or count; -1 is null. KIP-482: "compact" ones are unsigned varints of N + 1, 0 is null.
@@ -71,7 +72,7 @@ static int decode_length(struct decode *d, bool compact, bool two_bytes, bool nu
 {
     int64_t len;
     if (compact)
-        len = (int64_t)cursor_uvarint32(d->in) - 1;
+        len = (int64_t)uvarint(d) - 1;
     else if (two_bytes)
         len = (int16_t)cursor_be16(d->in);
     else
@@ -179,6 +180,8 @@ static int decode_nested(struct decode *d, const struct wire_field *f, void *bas
 
 static int decode_field(struct decode *d, const struct wire_field *f, void *base, int depth)
 {
+    if (LIKELY(f->type <= WIRE_UUID))
+        return decode_scalar(d, f->type, wire_member(base, f->offset));
     bool compact = d->flexible && (f->flags & WIRE_PLAIN) == 0;
     void *at = wire_member(base, f->offset);
     switch (f->type) {
@@ -192,10 +195,9 @@ static int decode_field(struct decode *d, const struct wire_field *f, void *base
                             &((struct wire_records *)at)->bytes);
     case WIRE_STRUCT:
         return decode_nested(d, f, base, depth);
-    case WIRE_ARRAY:
-        return decode_array(d, f, base, depth);
     default:
-        return decode_scalar(d, f->type, at);
+        ASSERT(f->type == WIRE_ARRAY);
+        return decode_array(d, f, base, depth);
     }
 }
 
@@ -226,7 +228,7 @@ static int decode_tagged(struct decode *d, const struct wire_field *f, size_t si
 // skipped, so that a newer client may say more than we understand.
 static int decode_tags(struct decode *d, const struct wire_struct *type, void *base, int depth)
 {
-    uint32_t count = cursor_uvarint32(d->in);
+    uint32_t count = uvarint(d);
     if (LIKELY(count == 0))
         return d->in->err;
     if (count > cursor_left(d->in) / 2)
@@ -237,8 +239,8 @@ static int decode_tags(struct decode *d, const struct wire_struct *type, void *b
     int64_t last = -1;
     int err = 0;
     for (uint32_t i = 0; i < count && err == 0; i++) {
-        uint32_t tag = cursor_uvarint32(d->in);
-        uint32_t size = cursor_uvarint32(d->in);
+        uint32_t tag = uvarint(d);
+        uint32_t size = uvarint(d);
         if (d->in->err != 0)
             return d->in->err;
         if (tag <= last)

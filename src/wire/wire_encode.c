@@ -3,6 +3,7 @@
 // Structs to bytes. The size of a tagged field stands before it, so an encoder must be able to
 // measure; rather than have a second walk that could disagree with the first, the same walk counts
 // when it has no buffer. Record pieces are never copied: they become gaps.
+#include "base/endian.h"
 #include "base/mem.h"
 #include "wire/wire_int.h"
 
@@ -21,43 +22,58 @@ static void fail(struct encode *e, int err)
         e->out->buf.err = err;
 }
 
-static void put(struct encode *e, const void *data, size_t len)
+// Room for n more bytes, taken; NULL when only counting or at the limit. What is already there is
+// taken here: a call for each small field would cost more than the field.
+static inline uint8_t *take(struct encode *e, size_t n)
 {
-    e->bytes += len;
-    if (e->out != NULL && len > 0)
-        buf_put(&e->out->buf, data, len);
+    e->bytes += n;
+    if (e->out == NULL)
+        return NULL;
+    struct buf *b = &e->out->buf;
+    uint8_t *at = NULL;
+    if (LIKELY(b->err == 0 && b->cap - b->len >= n))
+        at = b->data + b->len;
+    else
+        at = buf_reserve(b, n);
+    b->len += at == NULL ? 0 : n;
+    return at;
 }
 
-static void put_int(struct encode *e, int64_t value, size_t width)
+static inline void put_int(struct encode *e, int64_t value, size_t width)
 {
-    e->bytes += width;
-    if (e->out == NULL)
+    uint8_t *at = take(e, width);
+    if (UNLIKELY(at == NULL))
         return;
-    struct buf *b = &e->out->buf;
     switch (width) {
     case 1:
-        buf_put_u8(b, (uint8_t)value);
+        *at = (uint8_t)value;
         break;
     case 2:
-        buf_put_be16(b, (uint16_t)value);
+        be16_put(at, (uint16_t)value);
         break;
     case 4:
-        buf_put_be32(b, (uint32_t)value);
+        be32_put(at, (uint32_t)value);
         break;
     default:
         ASSERT(width == 8);
-        buf_put_be64(b, (uint64_t)value);
+        be64_put(at, (uint64_t)value);
     }
 }
 
 static void put_uvarint(struct encode *e, uint64_t value)
 {
-    if (e->out != NULL)
-        buf_put_uvarint(&e->out->buf, value);
-    do {
-        e->bytes++;
+    while (value >= 0x80) {
+        put_int(e, (int64_t)(value | 0x80), 1);
         value >>= 7;
-    } while (value != 0);
+    }
+    put_int(e, (int64_t)value, 1);
+}
+
+static void put(struct encode *e, const void *data, size_t len)
+{
+    uint8_t *at = len == 0 ? NULL : take(e, len);
+    if (at != NULL)
+        memcpy(at, data, len);
 }
 
 // A length or count; null is -1, compact: 0.
@@ -109,16 +125,28 @@ static void put_records(struct encode *e, bool compact, bool nullable, const str
     gap_add(e, r, bytes);
 }
 
-static void put_scalar(struct encode *e, enum wire_type type, const void *at)
+static inline void put_scalar(struct encode *e, enum wire_type type, const void *at)
 {
-    static const uint8_t widths[] = {
-        [WIRE_BOOL] = 1, [WIRE_I8] = 1, [WIRE_I16] = 2, [WIRE_I32] = 4, [WIRE_I64] = 8};
-    if (type == WIRE_UUID) {
+    switch ((int)type) {
+    case WIRE_BOOL:
+        put_int(e, *(const bool *)at ? 1 : 0, 1);
+        break;
+    case WIRE_I8:
+        put_int(e, *(const int8_t *)at, 1);
+        break;
+    case WIRE_I16:
+        put_int(e, *(const int16_t *)at, 2);
+        break;
+    case WIRE_I32:
+        put_int(e, *(const int32_t *)at, 4);
+        break;
+    case WIRE_I64:
+        put_int(e, *(const int64_t *)at, 8);
+        break;
+    default:
+        ASSERT(type == WIRE_UUID);
         put(e, at, sizeof(struct uuid));
-        return;
     }
-    ASSERT(type <= WIRE_I64);
-    put_int(e, wire_int_get(type, at), widths[type]);
 }
 
 static void encode_array(struct encode *e, const struct wire_field *f, const void *base)
@@ -154,6 +182,10 @@ static void encode_nested(struct encode *e, const struct wire_field *f, const vo
 
 static void encode_field(struct encode *e, const struct wire_field *f, const void *base)
 {
+    if (LIKELY(f->type <= WIRE_UUID)) {
+        put_scalar(e, f->type, wire_cmember(base, f->offset));
+        return;
+    }
     bool compact = e->flexible && (f->flags & WIRE_PLAIN) == 0;
     bool nullable = wire_may_be_null(f, e->version);
     const void *at = wire_cmember(base, f->offset);
@@ -170,11 +202,9 @@ static void encode_field(struct encode *e, const struct wire_field *f, const voi
     case WIRE_STRUCT:
         encode_nested(e, f, base);
         break;
-    case WIRE_ARRAY:
-        encode_array(e, f, base);
-        break;
     default:
-        put_scalar(e, f->type, at);
+        ASSERT(f->type == WIRE_ARRAY);
+        encode_array(e, f, base);
     }
 }
 
@@ -231,13 +261,16 @@ static void encode_tags(struct encode *e, const struct wire_struct *type, const 
 {
     uint32_t first = type->untagged_count;
     uint64_t speaks = 0; // bit i: the tagged row first + i is sent
+    uint64_t count = 0;
     ASSERT(type->fields_count - first <= 64);
     for (uint32_t i = first; i < type->fields_count; i++) {
         const struct wire_field *f = &type->fields[i];
-        if (wire_has(f, e->version) && !field_is_default(f, e->version, in))
-            speaks |= UINT64_C(1) << (i - first);
+        if (!wire_has(f, e->version) || field_is_default(f, e->version, in))
+            continue;
+        speaks |= UINT64_C(1) << (i - first);
+        count++;
     }
-    put_uvarint(e, (uint64_t)__builtin_popcountll(speaks));
+    put_uvarint(e, count);
     for (uint32_t i = first; i < type->fields_count; i++)
         if ((speaks >> (i - first) & 1) != 0)
             encode_tagged(e, &type->fields[i], in);
