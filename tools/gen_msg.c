@@ -7,15 +7,7 @@
 //   gen_msg OUTDIR FILE.msg...
 //
 // writes OUTDIR/kafka_<file>.h and .c for each file, and OUTDIR/kafka_apis.h and .c, the table of
-// all messages. The grammar, a line each, "#" begins a comment:
-//
-//   request KEY Name MIN-MAX [flex N+]        also: response KEY ..., header ..., data ...
-//     name type [versions] [null [versions]] [tag N] [plain] [= default]
-//
-// Two spaces of indentation open a message, two more the fields of the struct above. Types: bool i8
-// i16 i32 i64 uuid str bytes records, {}x a struct, []T an array of a scalar or a struct. Versions
-// are "3", "3-5" or "3+", and no more than those of the struct around it; left out, they are all of
-// these. A tagged field is tagged in every version that has it; "plain" lengths are never compact.
+// all messages. schema/kafka/README.md tells the grammar.
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -31,6 +23,7 @@
 #define MESSAGES_MAX 512
 #define DEPTH_MAX    8  // as WIRE_DEPTH_MAX
 #define VERSIONS_MAX 64 // a version is below this
+#define TAGS_MAX     64 // as the interpreter's encoder expects
 #define NEVER        255
 
 struct range {
@@ -89,7 +82,7 @@ static struct type_struct structs[STRUCTS_MAX];
 static int structs_count;
 static struct message messages[MESSAGES_MAX];
 static int messages_count;
-static const char *at_path;
+static const char *at_path = "gen_msg";
 static int at_line;
 
 __attribute__((format(printf, 1, 2))) static _Noreturn void die(const char *format, ...)
@@ -100,7 +93,13 @@ __attribute__((format(printf, 1, 2))) static _Noreturn void die(const char *form
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
     va_end(args);
-    exit(1);
+    _Exit(1); // what was being written stays half written, on purpose
+}
+
+static _Noreturn void die_of_errno(void)
+{
+    perror(at_path);
+    _Exit(1);
 }
 
 __attribute__((format(printf, 2, 3))) static void name_set(char *out, const char *format, ...)
@@ -124,6 +123,12 @@ static void snake_case(const char *camel, char *out)
         out[len++] = (char)tolower((unsigned char)camel[i]);
     }
     out[len] = '\0';
+}
+
+static void upper_case(char *text)
+{
+    for (; *text != '\0'; text++)
+        *text = (char)toupper((unsigned char)*text);
 }
 
 // ---- reading -------------------------------------------------------------------------------
@@ -182,8 +187,6 @@ static int struct_add(int message, const char *name, struct range versions)
 
 static int message_parse(char **save)
 {
-    if (messages_count == MESSAGES_MAX)
-        die("too many messages");
     struct message *m = &messages[messages_count];
     const char *key = "-1";
     if (strcmp(m->kind, "request") == 0 || strcmp(m->kind, "response") == 0)
@@ -193,28 +196,19 @@ static int message_parse(char **save)
     if (key == NULL || name == NULL || versions == NULL)
         die("KIND [KEY] NAME VERSIONS expected");
     m->key = key[0] == '-' ? -1 : whole_number(key);
-    const char *suffix = m->key < 0 ? "" : strcmp(m->kind, "request") == 0 ? "Request" : "Response";
-    name_set(m->name, "%s%s", name, suffix);
+    const char *suffix = strcmp(m->kind, "request") == 0 ? "Request" : "Response";
+    name_set(m->name, "%s%s", name, m->key < 0 ? "" : suffix);
     snake_case(m->name, m->snake);
     m->versions = range_parse(versions, (struct range){0, VERSIONS_MAX - 1});
     m->flexible = NEVER;
     const char *flex = strtok_r(NULL, " ", save);
-    if (flex != NULL) {
-        const char *since = strtok_r(NULL, " ", save);
-        if (strcmp(flex, "flex") != 0 || since == NULL)
-            die("flex VERSION+ expected");
+    const char *since = strtok_r(NULL, " ", save);
+    if (flex != NULL && (strcmp(flex, "flex") != 0 || since == NULL))
+        die("flex VERSION+ expected");
+    if (flex != NULL)
         m->flexible = range_parse(since, m->versions).since;
-    }
     m->root = struct_add(messages_count, m->snake, m->versions);
     return messages_count++;
-}
-
-static enum type scalar_type(const char *text)
-{
-    for (enum type t = BOOL; t < STRUCT; t++)
-        if (strcmp(text, types[t].schema) == 0)
-            return t;
-    return STRUCT;
 }
 
 // Sets type, elem and of; returns the struct that the lines below fill, or -1.
@@ -222,7 +216,9 @@ static int type_parse(struct field *f, int message, const char *text)
 {
     bool array = strncmp(text, "[]", 2) == 0;
     bool single = strncmp(text, "{}", 2) == 0;
-    enum type base = scalar_type(array || single ? text + 2 : text);
+    enum type base = BOOL;
+    while (base < STRUCT && strcmp(array || single ? text + 2 : text, types[base].schema) != 0)
+        base++;
     f->of = -1;
     if (base == STRUCT && !array && !single)
         die("unknown type %s", text);
@@ -288,12 +284,12 @@ static void attributes_parse(struct field *f, char **save)
 static void field_check(const struct type_struct *s, const struct field *f)
 {
     const struct message *m = &messages[s->message];
-    if (f->nullable && (f->type < STR || f->type == UUID))
+    if (f->nullable && f->type < STR)
         die("%s cannot be null", f->name);
     if (f->tag >= 0 && (m->flexible == NEVER || f->versions.since < m->flexible))
         die("%s is tagged in a version that is not flexible", f->name);
-    if (f->tag >= 0 && f->type == RECORDS)
-        die("%s: tagged records are not supported", f->name);
+    if (f->tag >= TAGS_MAX || (f->tag >= 0 && f->type == RECORDS))
+        die("%s: its tag is too large, or that of records", f->name);
     for (int i = 0; i < s->fields_count; i++)
         if (strcmp(s->fields[i].name, f->name) == 0 || (f->tag >= 0 && s->fields[i].tag == f->tag))
             die("%s: its name or tag is there already", f->name);
@@ -359,29 +355,27 @@ static void file_read(const char *path, const char *file)
     at_line = 0;
     structs_count = 0;
     if (in == NULL)
-        die("%s", strerror(errno));
+        die_of_errno();
     memset(stack, -1, sizeof stack);
-    while (fgets(line, sizeof line, in) != NULL) {
+    for (; fgets(line, sizeof line, in) != NULL; line_parse(line, stack, file)) {
         at_line++;
         if (strchr(line, '\n') == NULL)
             die("line too long");
-        line_parse(line, stack, file);
     }
-    if (ferror(in) != 0)
-        die("%s", strerror(errno));
-    fclose(in);
+    if (ferror(in) != 0 || fclose(in) != 0)
+        die_of_errno();
 }
 
 // ---- writing -------------------------------------------------------------------------------
 
 static FILE *file_open(const char *dir, const char *file, const char *suffix, const char *from)
 {
-    char path[1024];
+    char path[4096];
     int len = snprintf(path, sizeof path, "%s/kafka_%s.%s", dir, file, suffix);
+    at_path = dir;
     FILE *out = len > 0 && (size_t)len < sizeof path ? fopen(path, "w") : NULL;
-    at_path = path;
     if (out == NULL)
-        die("%s", strerror(errno));
+        die_of_errno();
     fprintf(out, "// generated by tools/gen_msg from schema/kafka/%s.msg; do not edit\n", from);
     fputs("// SPDX-License-Identifier: Apache-2.0\n// clang-format off\n", out);
     return out;
@@ -390,7 +384,7 @@ static FILE *file_open(const char *dir, const char *file, const char *suffix, co
 static void file_close(FILE *out)
 {
     if (ferror(out) != 0 || fclose(out) != 0)
-        die("cannot write: %s", strerror(errno));
+        die_of_errno();
 }
 
 static void member_write(FILE *out, const struct field *f)
@@ -401,10 +395,7 @@ static void member_write(FILE *out, const struct field *f)
         fprintf(out, "    %s %s%s;", type, star, f->name);
     else
         fprintf(out, "    struct kafka_%s %s%s;", structs[f->of].name, star, f->name);
-    if (f->versions.since == f->versions.until)
-        fprintf(out, " // version %d", f->versions.since);
-    else
-        fprintf(out, " // versions %d-%d", f->versions.since, f->versions.until);
+    fprintf(out, " // versions %d-%d", f->versions.since, f->versions.until);
     if (f->nullable)
         fprintf(out, ", null %d-%d", f->nulls.since, f->nulls.until);
     if (f->tag >= 0)
@@ -421,8 +412,7 @@ static void header_write(const char *dir, const char *file, int first)
     FILE *out = file_open(dir, file, "h", file);
     char guard[NAME_SIZE];
     name_set(guard, "WEIR_WIRE_GEN_KAFKA_%s_H", file);
-    for (char *c = guard; *c != '\0'; c++)
-        *c = (char)toupper((unsigned char)*c);
+    upper_case(guard);
     fprintf(out, "#ifndef %s\n#define %s\n\n#include \"wire/wire.h\"\n", guard, guard);
     for (int i = structs_count - 1; i >= 0; i--) { // inner structs before those that hold them
         fprintf(out, "\nstruct kafka_%s {\n", structs[i].name);
@@ -439,19 +429,6 @@ static void header_write(const char *dir, const char *file, int first)
     file_close(out);
 }
 
-static void flags_write(FILE *out, const struct field *f)
-{
-    const char *names[] = {f->nullable ? "WIRE_NULLABLE" : NULL,
-                           f->null_default ? "WIRE_DEFAULT_NULL" : NULL,
-                           f->plain ? "WIRE_PLAIN" : NULL, f->tag >= 0 ? "WIRE_TAGGED" : NULL};
-    const char *before = ", .flags = ";
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (names[i] != NULL) {
-            fprintf(out, "%s%s", before, names[i]);
-            before = " | ";
-        }
-}
-
 static void row_write(FILE *out, const struct type_struct *s, const struct field *f)
 {
     fprintf(out, "    {.name = \"%s\", .type = %s", f->name, types[f->type].row);
@@ -460,11 +437,12 @@ static void row_write(FILE *out, const struct type_struct *s, const struct field
     if (f->of >= 0)
         fprintf(out, ", .of = &kafka_%s_type", structs[f->of].name);
     fprintf(out, ",\n     .since = %d, .until = %d", f->versions.since, f->versions.until);
-    flags_write(out, f);
-    if (f->nullable)
-        fprintf(out, ",\n     .null_since = %d, .null_until = %d", f->nulls.since, f->nulls.until);
+    fputs(f->plain ? ", .plain = true" : "", out);
     if (f->tag >= 0)
-        fprintf(out, ", .tag = %d", f->tag);
+        fprintf(out, ", .tagged = true, .tag = %d", f->tag);
+    if (f->nullable)
+        fprintf(out, ",\n     .nullable = true, .null_since = %d, .null_until = %d%s",
+                f->nulls.since, f->nulls.until, f->null_default ? ", .default_null = true" : "");
     if (f->dflt != 0)
         fprintf(out, ", .dflt = INT64_C(%lld)", f->dflt);
     fprintf(out, ",\n     .offset = offsetof(struct kafka_%s, %s)", s->name, f->name);
@@ -496,17 +474,11 @@ static int rows_write(FILE *out, const struct type_struct *s)
 {
     int tagged = 0;
     fprintf(out, "\nstatic const struct wire_field %s_fields[] = {\n", s->name);
-    for (int i = 0; i < s->fields_count; i++) {
-        if (s->fields[i].tag < 0)
-            row_write(out, s, &s->fields[i]);
-        else
-            tagged++;
-    }
-    for (int tag = 0, left = tagged; left > 0; tag++)
+    for (int tag = -1; tag < TAGS_MAX; tag++) // those without come first
         for (int i = 0; i < s->fields_count; i++)
             if (s->fields[i].tag == tag) {
                 row_write(out, s, &s->fields[i]);
-                left--;
+                tagged += tag >= 0 ? 1 : 0;
             }
     fputs("};\n", out);
     return tagged;
@@ -567,13 +539,14 @@ static void apis_rows_write(FILE *out, FILE *enums)
         if (q == NULL || a == NULL || q->versions.since != a->versions.since ||
             q->versions.until != a->versions.until || q->flexible != a->flexible)
             die("API %d: request and response must both be there, in the same versions", key);
-        fprintf(enums, "    KAFKA_API_");
-        for (const char *c = q->file; *c != '\0'; c++)
-            fputc(toupper((unsigned char)*c), enums);
-        fprintf(enums, " = %d,\n", key);
-        fprintf(out, "    {.name = \"%.*s\", .request = &kafka_%s_msg,\n", // without "Request"
-                (int)strlen(q->name) - 7, q->name, q->snake);
-        fprintf(out, "     .response = &kafka_%s_msg, .key = %d,\n", a->snake, key);
+        char upper[NAME_SIZE];
+        name_set(upper, "%s", q->file);
+        upper_case(upper);
+        fprintf(enums, "    KAFKA_API_%s = %d,\n", upper, key);
+        fprintf(out,
+                "    {.name = \"%.*s\", .request = &kafka_%s_msg,\n" // without "Request"
+                "     .response = &kafka_%s_msg, .key = %d,\n",
+                (int)strlen(q->name) - 7, q->name, q->snake, a->snake, key);
         fprintf(out, "     .min_version = %d, .max_version = %d, .flexible_since = %d},\n",
                 q->versions.since, q->versions.until, q->flexible);
     }
@@ -616,7 +589,6 @@ int main(int argc, char **argv)
         const char *base = strrchr(argv[i], '/');
         char file[NAME_SIZE];
         base = base == NULL ? argv[i] : base + 1;
-        at_path = argv[i];
         name_set(file, "%.*s", (int)strcspn(base, "."), base);
         int first = messages_count;
         file_read(argv[i], file);

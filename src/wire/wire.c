@@ -70,14 +70,14 @@ static void default_array(const struct wire_field *f, void *base, bool null)
     const uint32_t count = 0;
     memcpy(wire_member(base, f->offset), &elements, sizeof elements);
     memcpy(wire_member(base, f->count_offset), &count, sizeof count);
-    if ((f->flags & WIRE_NULLABLE) != 0)
+    if (f->nullable)
         memcpy(wire_member(base, f->null_offset), &null, sizeof null);
 }
 
 void wire_default_field(const struct wire_field *f, void *base)
 {
     void *at = wire_member(base, f->offset);
-    bool null = (f->flags & WIRE_DEFAULT_NULL) != 0;
+    bool null = f->default_null;
     struct slice empty = null ? SLICE_NULL : (struct slice){nothing, 0};
     switch (f->type) {
     case WIRE_UUID:
@@ -92,7 +92,7 @@ void wire_default_field(const struct wire_field *f, void *base)
         break;
     case WIRE_STRUCT:
         wire_default(f->of, at);
-        if ((f->flags & WIRE_NULLABLE) != 0)
+        if (f->nullable)
             memcpy(wire_member(base, f->null_offset), &null, sizeof null);
         break;
     case WIRE_ARRAY:

@@ -53,13 +53,6 @@ enum wire_type {
     WIRE_ARRAY,
 };
 
-enum wire_flag {
-    WIRE_NULLABLE = 1,     // may be null in versions null_since .. null_until
-    WIRE_TAGGED = 2,       // travels among the tagged fields, under .tag
-    WIRE_PLAIN = 4,        // never compact, even in a flexible version
-    WIRE_DEFAULT_NULL = 8, // the default is null
-};
-
 struct wire_struct;
 
 // A row: one field of one struct.
@@ -69,10 +62,13 @@ struct wire_field {
     int64_t dflt;                 // of bool and integers; other types: zero or empty, or null
     uint16_t offset;              // of the member
     uint16_t count_offset;        // WIRE_ARRAY: of f_count
-    uint16_t null_offset;         // WIRE_ARRAY, WIRE_STRUCT with WIRE_NULLABLE: of f_null
+    uint16_t null_offset;         // nullable arrays and structs: of f_null
     uint8_t type;                 // enum wire_type
     uint8_t elem;                 // WIRE_ARRAY: enum wire_type of an element
-    uint8_t flags;                // enum wire_flag
+    bool nullable : 1;            // may be null in versions null_since .. null_until
+    bool default_null : 1;        // and is null by default
+    bool plain : 1;               // its length is never compact, even in a flexible version
+    bool tagged : 1;              // travels among the tagged fields, under tag
     uint8_t tag;
     uint8_t since, until; // versions that have the field, both included
     uint8_t null_since, null_until;

@@ -133,13 +133,13 @@ static int decode_elements(struct decode *d, const struct wire_field *f, bool co
 
 static int decode_array(struct decode *d, const struct wire_field *f, void *base, int depth)
 {
-    bool compact = d->flexible && (f->flags & WIRE_PLAIN) == 0;
+    bool compact = d->flexible && !f->plain;
     int64_t count;
     int err = decode_length(d, compact, false, wire_may_be_null(f, d->version), &count);
     if (UNLIKELY(err != 0))
         return err;
     wire_default_field(f, base);
-    if ((f->flags & WIRE_NULLABLE) != 0)
+    if (f->nullable)
         *(bool *)wire_member(base, f->null_offset) = count < 0;
     if (count <= 0)
         return 0;
@@ -162,7 +162,7 @@ static int decode_array(struct decode *d, const struct wire_field *f, void *base
 // KIP-893: a nullable struct is preceded by a byte, -1 if it is null, 1 if it follows.
 static int decode_nested(struct decode *d, const struct wire_field *f, void *base, int depth)
 {
-    if ((f->flags & WIRE_NULLABLE) != 0) {
+    if (f->nullable) {
         int8_t mark = 1;
         wire_default_field(f, base);
         if (wire_may_be_null(f, d->version))
@@ -182,7 +182,7 @@ static int decode_field(struct decode *d, const struct wire_field *f, void *base
 {
     if (LIKELY(f->type <= WIRE_UUID))
         return decode_scalar(d, f->type, wire_member(base, f->offset));
-    bool compact = d->flexible && (f->flags & WIRE_PLAIN) == 0;
+    bool compact = d->flexible && !f->plain;
     void *at = wire_member(base, f->offset);
     switch (f->type) {
     case WIRE_STR:

@@ -71,6 +71,7 @@ static void put_uvarint(struct encode *e, uint64_t value)
 
 static void put(struct encode *e, const void *data, size_t len)
 {
+    ASSERT(data != NULL || len == 0);
     uint8_t *at = len == 0 ? NULL : take(e, len);
     if (at != NULL)
         memcpy(at, data, len);
@@ -151,7 +152,7 @@ static inline void put_scalar(struct encode *e, enum wire_type type, const void 
 
 static void encode_array(struct encode *e, const struct wire_field *f, const void *base)
 {
-    bool compact = e->flexible && (f->flags & WIRE_PLAIN) == 0;
+    bool compact = e->flexible && !f->plain;
     bool null = wire_null_flag(f, base);
     uint32_t count = null ? 0 : wire_count(f, base);
     const uint8_t *elements = wire_elements(f, base);
@@ -186,7 +187,7 @@ static void encode_field(struct encode *e, const struct wire_field *f, const voi
         put_scalar(e, f->type, wire_cmember(base, f->offset));
         return;
     }
-    bool compact = e->flexible && (f->flags & WIRE_PLAIN) == 0;
+    bool compact = e->flexible && !f->plain;
     bool nullable = wire_may_be_null(f, e->version);
     const void *at = wire_cmember(base, f->offset);
     switch (f->type) {
@@ -215,7 +216,7 @@ static bool field_is_default(const struct wire_field *f, int version, const void
 {
     static const struct uuid none;
     const void *at = wire_cmember(base, f->offset);
-    bool null_is_default = (f->flags & WIRE_DEFAULT_NULL) != 0;
+    bool null_is_default = f->default_null;
     struct slice s;
     switch (f->type) {
     case WIRE_UUID:

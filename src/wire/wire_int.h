@@ -18,7 +18,7 @@ static inline bool wire_has(const struct wire_field *f, int version)
 
 static inline bool wire_may_be_null(const struct wire_field *f, int version)
 {
-    return (f->flags & WIRE_NULLABLE) != 0 && version >= f->null_since && version <= f->null_until;
+    return f->nullable && version >= f->null_since && version <= f->null_until;
 }
 
 static inline bool wire_flexible(const struct wire_msg *msg, int version)
@@ -54,7 +54,7 @@ static inline const uint8_t *wire_elements(const struct wire_field *f, const voi
 static inline bool wire_null_flag(const struct wire_field *f, const void *base)
 {
     bool null = false;
-    if ((f->flags & WIRE_NULLABLE) != 0)
+    if (f->nullable)
         memcpy(&null, wire_cmember(base, f->null_offset), sizeof null);
     return null;
 }

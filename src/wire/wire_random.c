@@ -66,7 +66,7 @@ static int random_array(struct generate *g, const struct wire_field *f, void *ba
     size_t size = wire_elem_size(f);
     int err = 0;
     wire_default_field(f, base);
-    if ((f->flags & WIRE_NULLABLE) != 0)
+    if (f->nullable)
         *(bool *)wire_member(base, f->null_offset) = null;
     if (null || count == 0)
         return 0;
@@ -92,7 +92,7 @@ static int random_field(struct generate *g, const struct wire_field *f, void *ba
     if (f->type != WIRE_STRUCT)
         return random_scalar(g, f->type, nullable, at);
     bool null = nullable && prng_chance(g->prng, 1, 4);
-    if ((f->flags & WIRE_NULLABLE) != 0)
+    if (f->nullable)
         *(bool *)wire_member(base, f->null_offset) = null;
     return null ? 0 : generate_struct(g, f->of, at);
 }
@@ -103,7 +103,7 @@ static int generate_struct(struct generate *g, const struct wire_struct *type, v
     wire_default(type, out);
     for (uint32_t i = 0; i < type->fields_count && err == 0; i++) {
         const struct wire_field *f = &type->fields[i];
-        bool silent = (f->flags & WIRE_TAGGED) != 0 && prng_chance(g->prng, 1, 2);
+        bool silent = f->tagged && prng_chance(g->prng, 1, 2);
         if (wire_has(f, g->version) && !silent)
             err = random_field(g, f, out);
     }
@@ -133,7 +133,9 @@ static bool str_equal(struct slice a, struct slice b, bool nullable)
 {
     if (nullable && (a.data == NULL) != (b.data == NULL))
         return false;
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+    if (a.len == 0 || b.len == 0)
+        return a.len == b.len;
+    return slice_eq(a, b);
 }
 
 // The part of r that begins at offset at and is in one piece; at lies within r.

@@ -8,8 +8,8 @@ static const struct wire_field alter_configs_response_resource_fields[] = {
      .since = 0, .until = 2,
      .offset = offsetof(struct kafka_alter_configs_response_resource, error_code)},
     {.name = "error_message", .type = WIRE_STR,
-     .since = 0, .until = 2, .flags = WIRE_NULLABLE,
-     .null_since = 0, .null_until = 2,
+     .since = 0, .until = 2,
+     .nullable = true, .null_since = 0, .null_until = 2,
      .offset = offsetof(struct kafka_alter_configs_response_resource, error_message)},
     {.name = "resource_type", .type = WIRE_I8,
      .since = 0, .until = 2,
@@ -56,8 +56,8 @@ static const struct wire_field alter_configs_request_config_fields[] = {
      .since = 0, .until = 2,
      .offset = offsetof(struct kafka_alter_configs_request_config, name)},
     {.name = "value", .type = WIRE_STR,
-     .since = 0, .until = 2, .flags = WIRE_NULLABLE,
-     .null_since = 0, .null_until = 2,
+     .since = 0, .until = 2,
+     .nullable = true, .null_since = 0, .null_until = 2,
      .offset = offsetof(struct kafka_alter_configs_request_config, value)},
 };
 

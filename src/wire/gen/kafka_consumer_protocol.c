@@ -30,8 +30,8 @@ static const struct wire_field consumer_protocol_assignment_fields[] = {
      .offset = offsetof(struct kafka_consumer_protocol_assignment, assigned_partitions),
      .count_offset = offsetof(struct kafka_consumer_protocol_assignment, assigned_partitions_count)},
     {.name = "user_data", .type = WIRE_BYTES,
-     .since = 0, .until = 3, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 0, .null_until = 3,
+     .since = 0, .until = 3,
+     .nullable = true, .null_since = 0, .null_until = 3, .default_null = true,
      .offset = offsetof(struct kafka_consumer_protocol_assignment, user_data)},
 };
 
@@ -73,8 +73,8 @@ static const struct wire_field consumer_protocol_subscription_fields[] = {
      .offset = offsetof(struct kafka_consumer_protocol_subscription, topics),
      .count_offset = offsetof(struct kafka_consumer_protocol_subscription, topics_count)},
     {.name = "user_data", .type = WIRE_BYTES,
-     .since = 0, .until = 3, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 0, .null_until = 3,
+     .since = 0, .until = 3,
+     .nullable = true, .null_since = 0, .null_until = 3, .default_null = true,
      .offset = offsetof(struct kafka_consumer_protocol_subscription, user_data)},
     {.name = "owned_partitions", .type = WIRE_ARRAY, .elem = WIRE_STRUCT, .of = &kafka_consumer_protocol_subscription_owned_partition_type,
      .since = 1, .until = 3,
@@ -84,8 +84,8 @@ static const struct wire_field consumer_protocol_subscription_fields[] = {
      .since = 2, .until = 3, .dflt = INT64_C(-1),
      .offset = offsetof(struct kafka_consumer_protocol_subscription, generation_id)},
     {.name = "rack_id", .type = WIRE_STR,
-     .since = 3, .until = 3, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 3, .null_until = 3,
+     .since = 3, .until = 3,
+     .nullable = true, .null_since = 3, .null_until = 3, .default_null = true,
      .offset = offsetof(struct kafka_consumer_protocol_subscription, rack_id)},
 };
 

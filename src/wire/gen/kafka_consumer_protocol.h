@@ -31,7 +31,7 @@ struct kafka_consumer_protocol_subscription {
     struct kafka_consumer_protocol_subscription_owned_partition *owned_partitions; // versions 1-3
     uint32_t owned_partitions_count;
     int32_t generation_id; // versions 2-3
-    struct slice rack_id; // version 3, null 3-3
+    struct slice rack_id; // versions 3-3, null 3-3
 };
 
 extern const struct wire_struct kafka_consumer_protocol_assignment_assigned_partition_type;

@@ -11,8 +11,8 @@ static const struct wire_field create_partitions_response_topic_fields[] = {
      .since = 0, .until = 3,
      .offset = offsetof(struct kafka_create_partitions_response_topic, error_code)},
     {.name = "error_message", .type = WIRE_STR,
-     .since = 0, .until = 3, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 0, .null_until = 3,
+     .since = 0, .until = 3,
+     .nullable = true, .null_since = 0, .null_until = 3, .default_null = true,
      .offset = offsetof(struct kafka_create_partitions_response_topic, error_message)},
 };
 
@@ -74,8 +74,8 @@ static const struct wire_field create_partitions_request_topic_fields[] = {
      .since = 0, .until = 3,
      .offset = offsetof(struct kafka_create_partitions_request_topic, count)},
     {.name = "assignments", .type = WIRE_ARRAY, .elem = WIRE_STRUCT, .of = &kafka_create_partitions_request_assignment_type,
-     .since = 0, .until = 3, .flags = WIRE_NULLABLE,
-     .null_since = 0, .null_until = 3,
+     .since = 0, .until = 3,
+     .nullable = true, .null_since = 0, .null_until = 3,
      .offset = offsetof(struct kafka_create_partitions_request_topic, assignments),
      .count_offset = offsetof(struct kafka_create_partitions_request_topic, assignments_count),
      .null_offset = offsetof(struct kafka_create_partitions_request_topic, assignments_null)},

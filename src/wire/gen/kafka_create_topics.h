@@ -16,7 +16,7 @@ struct kafka_create_topics_response_config {
 
 struct kafka_create_topics_response_topic {
     struct slice name; // versions 2-7
-    struct uuid topic_id; // version 7
+    struct uuid topic_id; // versions 7-7
     int16_t error_code; // versions 2-7
     struct slice error_message; // versions 2-7, null 2-7
     int16_t topic_config_error_code; // versions 5-7, tag 0

@@ -5,8 +5,8 @@
 
 static const struct wire_field delete_topics_response_topic_fields[] = {
     {.name = "name", .type = WIRE_STR,
-     .since = 1, .until = 6, .flags = WIRE_NULLABLE,
-     .null_since = 6, .null_until = 6,
+     .since = 1, .until = 6,
+     .nullable = true, .null_since = 6, .null_until = 6,
      .offset = offsetof(struct kafka_delete_topics_response_topic, name)},
     {.name = "topic_id", .type = WIRE_UUID,
      .since = 6, .until = 6,
@@ -15,8 +15,8 @@ static const struct wire_field delete_topics_response_topic_fields[] = {
      .since = 1, .until = 6,
      .offset = offsetof(struct kafka_delete_topics_response_topic, error_code)},
     {.name = "error_message", .type = WIRE_STR,
-     .since = 5, .until = 6, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 5, .null_until = 6,
+     .since = 5, .until = 6,
+     .nullable = true, .null_since = 5, .null_until = 6, .default_null = true,
      .offset = offsetof(struct kafka_delete_topics_response_topic, error_message)},
 };
 
@@ -54,8 +54,8 @@ const struct wire_struct kafka_delete_topics_response_type = {
 
 static const struct wire_field delete_topics_request_topic_fields[] = {
     {.name = "name", .type = WIRE_STR,
-     .since = 6, .until = 6, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 6, .null_until = 6,
+     .since = 6, .until = 6,
+     .nullable = true, .null_since = 6, .null_until = 6, .default_null = true,
      .offset = offsetof(struct kafka_delete_topics_request_topic, name)},
     {.name = "topic_id", .type = WIRE_UUID,
      .since = 6, .until = 6,

@@ -8,7 +8,7 @@
 
 struct kafka_delete_topics_response_topic {
     struct slice name; // versions 1-6, null 6-6
-    struct uuid topic_id; // version 6
+    struct uuid topic_id; // versions 6-6
     int16_t error_code; // versions 1-6
     struct slice error_message; // versions 5-6, null 5-6
 };
@@ -20,12 +20,12 @@ struct kafka_delete_topics_response {
 };
 
 struct kafka_delete_topics_request_topic {
-    struct slice name; // version 6, null 6-6
-    struct uuid topic_id; // version 6
+    struct slice name; // versions 6-6, null 6-6
+    struct uuid topic_id; // versions 6-6
 };
 
 struct kafka_delete_topics_request {
-    struct kafka_delete_topics_request_topic *topics; // version 6
+    struct kafka_delete_topics_request_topic *topics; // versions 6-6
     uint32_t topics_count;
     struct slice *topic_names; // versions 1-5
     uint32_t topic_names_count;

@@ -11,7 +11,7 @@ struct kafka_describe_cluster_response_broker {
     struct slice host; // versions 0-2
     int32_t port; // versions 0-2
     struct slice rack; // versions 0-2, null 0-2
-    bool is_fenced; // version 2
+    bool is_fenced; // versions 2-2
 };
 
 struct kafka_describe_cluster_response {
@@ -29,7 +29,7 @@ struct kafka_describe_cluster_response {
 struct kafka_describe_cluster_request {
     bool include_cluster_authorized_operations; // versions 0-2
     int8_t endpoint_type; // versions 1-2
-    bool include_fenced_brokers; // version 2
+    bool include_fenced_brokers; // versions 2-2
 };
 
 extern const struct wire_struct kafka_describe_cluster_response_broker_type;

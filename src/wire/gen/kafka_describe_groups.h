@@ -17,7 +17,7 @@ struct kafka_describe_groups_response_member {
 
 struct kafka_describe_groups_response_group {
     int16_t error_code; // versions 0-6
-    struct slice error_message; // version 6, null 6-6
+    struct slice error_message; // versions 6-6, null 6-6
     struct slice group_id; // versions 0-6
     struct slice group_state; // versions 0-6
     struct slice protocol_type; // versions 0-6

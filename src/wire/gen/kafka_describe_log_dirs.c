@@ -130,8 +130,8 @@ const struct wire_struct kafka_describe_log_dirs_request_topic_type = {
 
 static const struct wire_field describe_log_dirs_request_fields[] = {
     {.name = "topics", .type = WIRE_ARRAY, .elem = WIRE_STRUCT, .of = &kafka_describe_log_dirs_request_topic_type,
-     .since = 1, .until = 5, .flags = WIRE_NULLABLE,
-     .null_since = 1, .null_until = 5,
+     .since = 1, .until = 5,
+     .nullable = true, .null_since = 1, .null_until = 5,
      .offset = offsetof(struct kafka_describe_log_dirs_request, topics),
      .count_offset = offsetof(struct kafka_describe_log_dirs_request, topics_count),
      .null_offset = offsetof(struct kafka_describe_log_dirs_request, topics_null)},

@@ -26,7 +26,7 @@ struct kafka_describe_log_dirs_response_log_dir {
     uint32_t topics_count;
     int64_t total_bytes; // versions 4-5
     int64_t usable_bytes; // versions 4-5
-    bool is_cordoned; // version 5
+    bool is_cordoned; // versions 5-5
 };
 
 struct kafka_describe_log_dirs_response {

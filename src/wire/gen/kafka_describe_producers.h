@@ -7,42 +7,42 @@
 #include "wire/wire.h"
 
 struct kafka_describe_producers_response_producer {
-    int64_t producer_id; // version 0
-    int32_t producer_epoch; // version 0
-    int32_t last_sequence; // version 0
-    int64_t last_timestamp; // version 0
-    int32_t coordinator_epoch; // version 0
-    int64_t current_txn_start_offset; // version 0
+    int64_t producer_id; // versions 0-0
+    int32_t producer_epoch; // versions 0-0
+    int32_t last_sequence; // versions 0-0
+    int64_t last_timestamp; // versions 0-0
+    int32_t coordinator_epoch; // versions 0-0
+    int64_t current_txn_start_offset; // versions 0-0
 };
 
 struct kafka_describe_producers_response_partition {
-    int32_t partition_index; // version 0
-    int16_t error_code; // version 0
-    struct slice error_message; // version 0, null 0-0
-    struct kafka_describe_producers_response_producer *active_producers; // version 0
+    int32_t partition_index; // versions 0-0
+    int16_t error_code; // versions 0-0
+    struct slice error_message; // versions 0-0, null 0-0
+    struct kafka_describe_producers_response_producer *active_producers; // versions 0-0
     uint32_t active_producers_count;
 };
 
 struct kafka_describe_producers_response_topic {
-    struct slice name; // version 0
-    struct kafka_describe_producers_response_partition *partitions; // version 0
+    struct slice name; // versions 0-0
+    struct kafka_describe_producers_response_partition *partitions; // versions 0-0
     uint32_t partitions_count;
 };
 
 struct kafka_describe_producers_response {
-    int32_t throttle_time_ms; // version 0
-    struct kafka_describe_producers_response_topic *topics; // version 0
+    int32_t throttle_time_ms; // versions 0-0
+    struct kafka_describe_producers_response_topic *topics; // versions 0-0
     uint32_t topics_count;
 };
 
 struct kafka_describe_producers_request_topic {
-    struct slice name; // version 0
-    int32_t *partition_indexes; // version 0
+    struct slice name; // versions 0-0
+    int32_t *partition_indexes; // versions 0-0
     uint32_t partition_indexes_count;
 };
 
 struct kafka_describe_producers_request {
-    struct kafka_describe_producers_request_topic *topics; // version 0
+    struct kafka_describe_producers_request_topic *topics; // versions 0-0
     uint32_t topics_count;
 };
 

@@ -7,61 +7,61 @@
 #include "wire/wire.h"
 
 struct kafka_describe_topic_partitions_response_next_cursor {
-    struct slice topic_name; // version 0
-    int32_t partition_index; // version 0
+    struct slice topic_name; // versions 0-0
+    int32_t partition_index; // versions 0-0
 };
 
 struct kafka_describe_topic_partitions_response_partition {
-    int16_t error_code; // version 0
-    int32_t partition_index; // version 0
-    int32_t leader_id; // version 0
-    int32_t leader_epoch; // version 0
-    int32_t *replica_nodes; // version 0
+    int16_t error_code; // versions 0-0
+    int32_t partition_index; // versions 0-0
+    int32_t leader_id; // versions 0-0
+    int32_t leader_epoch; // versions 0-0
+    int32_t *replica_nodes; // versions 0-0
     uint32_t replica_nodes_count;
-    int32_t *isr_nodes; // version 0
+    int32_t *isr_nodes; // versions 0-0
     uint32_t isr_nodes_count;
-    int32_t *eligible_leader_replicas; // version 0, null 0-0
+    int32_t *eligible_leader_replicas; // versions 0-0, null 0-0
     uint32_t eligible_leader_replicas_count;
     bool eligible_leader_replicas_null;
-    int32_t *last_known_elr; // version 0, null 0-0
+    int32_t *last_known_elr; // versions 0-0, null 0-0
     uint32_t last_known_elr_count;
     bool last_known_elr_null;
-    int32_t *offline_replicas; // version 0
+    int32_t *offline_replicas; // versions 0-0
     uint32_t offline_replicas_count;
 };
 
 struct kafka_describe_topic_partitions_response_topic {
-    int16_t error_code; // version 0
-    struct slice name; // version 0, null 0-0
-    struct uuid topic_id; // version 0
-    bool is_internal; // version 0
-    struct kafka_describe_topic_partitions_response_partition *partitions; // version 0
+    int16_t error_code; // versions 0-0
+    struct slice name; // versions 0-0, null 0-0
+    struct uuid topic_id; // versions 0-0
+    bool is_internal; // versions 0-0
+    struct kafka_describe_topic_partitions_response_partition *partitions; // versions 0-0
     uint32_t partitions_count;
-    int32_t topic_authorized_operations; // version 0
+    int32_t topic_authorized_operations; // versions 0-0
 };
 
 struct kafka_describe_topic_partitions_response {
-    int32_t throttle_time_ms; // version 0
-    struct kafka_describe_topic_partitions_response_topic *topics; // version 0
+    int32_t throttle_time_ms; // versions 0-0
+    struct kafka_describe_topic_partitions_response_topic *topics; // versions 0-0
     uint32_t topics_count;
-    struct kafka_describe_topic_partitions_response_next_cursor next_cursor; // version 0, null 0-0
+    struct kafka_describe_topic_partitions_response_next_cursor next_cursor; // versions 0-0, null 0-0
     bool next_cursor_null;
 };
 
 struct kafka_describe_topic_partitions_request_cursor {
-    struct slice topic_name; // version 0
-    int32_t partition_index; // version 0
+    struct slice topic_name; // versions 0-0
+    int32_t partition_index; // versions 0-0
 };
 
 struct kafka_describe_topic_partitions_request_topic {
-    struct slice name; // version 0
+    struct slice name; // versions 0-0
 };
 
 struct kafka_describe_topic_partitions_request {
-    struct kafka_describe_topic_partitions_request_topic *topics; // version 0
+    struct kafka_describe_topic_partitions_request_topic *topics; // versions 0-0
     uint32_t topics_count;
-    int32_t response_partition_limit; // version 0
-    struct kafka_describe_topic_partitions_request_cursor cursor; // version 0, null 0-0
+    int32_t response_partition_limit; // versions 0-0
+    struct kafka_describe_topic_partitions_request_cursor cursor; // versions 0-0, null 0-0
     bool cursor_null;
 };
 

@@ -81,7 +81,7 @@ struct kafka_fetch_request_partition {
     int64_t log_start_offset; // versions 5-18
     int32_t partition_max_bytes; // versions 4-18
     struct uuid replica_directory_id; // versions 17-18, tag 0
-    int64_t high_watermark; // version 18, tag 1
+    int64_t high_watermark; // versions 18-18, tag 1
 };
 
 struct kafka_fetch_request_topic {

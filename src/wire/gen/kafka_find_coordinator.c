@@ -20,8 +20,8 @@ static const struct wire_field find_coordinator_response_coordinator_fields[] = 
      .since = 4, .until = 6,
      .offset = offsetof(struct kafka_find_coordinator_response_coordinator, error_code)},
     {.name = "error_message", .type = WIRE_STR,
-     .since = 4, .until = 6, .flags = WIRE_NULLABLE,
-     .null_since = 4, .null_until = 6,
+     .since = 4, .until = 6,
+     .nullable = true, .null_since = 4, .null_until = 6,
      .offset = offsetof(struct kafka_find_coordinator_response_coordinator, error_message)},
 };
 
@@ -44,8 +44,8 @@ static const struct wire_field find_coordinator_response_fields[] = {
      .since = 0, .until = 3,
      .offset = offsetof(struct kafka_find_coordinator_response, error_code)},
     {.name = "error_message", .type = WIRE_STR,
-     .since = 1, .until = 3, .flags = WIRE_NULLABLE,
-     .null_since = 1, .null_until = 3,
+     .since = 1, .until = 3,
+     .nullable = true, .null_since = 1, .null_until = 3,
      .offset = offsetof(struct kafka_find_coordinator_response, error_message)},
     {.name = "node_id", .type = WIRE_I32,
      .since = 0, .until = 3,

@@ -31,8 +31,8 @@ static const struct wire_field request_header_fields[] = {
      .since = 1, .until = 2,
      .offset = offsetof(struct kafka_request_header, correlation_id)},
     {.name = "client_id", .type = WIRE_STR,
-     .since = 1, .until = 2, .flags = WIRE_NULLABLE | WIRE_PLAIN,
-     .null_since = 1, .null_until = 2,
+     .since = 1, .until = 2, .plain = true,
+     .nullable = true, .null_since = 1, .null_until = 2,
      .offset = offsetof(struct kafka_request_header, client_id)},
 };
 

@@ -34,8 +34,8 @@ static const struct wire_field heartbeat_request_fields[] = {
      .since = 0, .until = 4,
      .offset = offsetof(struct kafka_heartbeat_request, member_id)},
     {.name = "group_instance_id", .type = WIRE_STR,
-     .since = 3, .until = 4, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 3, .null_until = 4,
+     .since = 3, .until = 4,
+     .nullable = true, .null_since = 3, .null_until = 4, .default_null = true,
      .offset = offsetof(struct kafka_heartbeat_request, group_instance_id)},
 };
 

@@ -8,8 +8,8 @@ static const struct wire_field incremental_alter_configs_response_resource_field
      .since = 0, .until = 1,
      .offset = offsetof(struct kafka_incremental_alter_configs_response_resource, error_code)},
     {.name = "error_message", .type = WIRE_STR,
-     .since = 0, .until = 1, .flags = WIRE_NULLABLE,
-     .null_since = 0, .null_until = 1,
+     .since = 0, .until = 1,
+     .nullable = true, .null_since = 0, .null_until = 1,
      .offset = offsetof(struct kafka_incremental_alter_configs_response_resource, error_message)},
     {.name = "resource_type", .type = WIRE_I8,
      .since = 0, .until = 1,
@@ -59,8 +59,8 @@ static const struct wire_field incremental_alter_configs_request_config_fields[]
      .since = 0, .until = 1,
      .offset = offsetof(struct kafka_incremental_alter_configs_request_config, config_operation)},
     {.name = "value", .type = WIRE_STR,
-     .since = 0, .until = 1, .flags = WIRE_NULLABLE,
-     .null_since = 0, .null_until = 1,
+     .since = 0, .until = 1,
+     .nullable = true, .null_since = 0, .null_until = 1,
      .offset = offsetof(struct kafka_incremental_alter_configs_request_config, value)},
 };
 

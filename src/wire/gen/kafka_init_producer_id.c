@@ -31,8 +31,8 @@ const struct wire_struct kafka_init_producer_id_response_type = {
 
 static const struct wire_field init_producer_id_request_fields[] = {
     {.name = "transactional_id", .type = WIRE_STR,
-     .since = 0, .until = 5, .flags = WIRE_NULLABLE,
-     .null_since = 0, .null_until = 5,
+     .since = 0, .until = 5,
+     .nullable = true, .null_since = 0, .null_until = 5,
      .offset = offsetof(struct kafka_init_producer_id_request, transactional_id)},
     {.name = "transaction_timeout_ms", .type = WIRE_I32,
      .since = 0, .until = 5,

@@ -19,7 +19,7 @@ struct kafka_join_group_response {
     struct slice protocol_type; // versions 7-9, null 7-9
     struct slice protocol_name; // versions 0-9, null 7-9
     struct slice leader; // versions 0-9
-    bool skip_assignment; // version 9
+    bool skip_assignment; // versions 9-9
     struct slice member_id; // versions 0-9
     struct kafka_join_group_response_member *members; // versions 0-9
     uint32_t members_count;

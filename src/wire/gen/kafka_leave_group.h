@@ -22,7 +22,7 @@ struct kafka_leave_group_response {
 struct kafka_leave_group_request_member {
     struct slice member_id; // versions 3-5
     struct slice group_instance_id; // versions 3-5, null 3-5
-    struct slice reason; // version 5, null 5-5
+    struct slice reason; // versions 5-5, null 5-5
 };
 
 struct kafka_leave_group_request {

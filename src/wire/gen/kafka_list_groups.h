@@ -10,7 +10,7 @@ struct kafka_list_groups_response_group {
     struct slice group_id; // versions 0-5
     struct slice protocol_type; // versions 0-5
     struct slice group_state; // versions 4-5
-    struct slice group_type; // version 5
+    struct slice group_type; // versions 5-5
 };
 
 struct kafka_list_groups_response {
@@ -23,7 +23,7 @@ struct kafka_list_groups_response {
 struct kafka_list_groups_request {
     struct slice *states_filter; // versions 4-5
     uint32_t states_filter_count;
-    struct slice *types_filter; // version 5
+    struct slice *types_filter; // versions 5-5
     uint32_t types_filter_count;
 };
 

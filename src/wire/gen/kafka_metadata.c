@@ -46,8 +46,8 @@ static const struct wire_field metadata_response_topic_fields[] = {
      .since = 0, .until = 13,
      .offset = offsetof(struct kafka_metadata_response_topic, error_code)},
     {.name = "name", .type = WIRE_STR,
-     .since = 0, .until = 13, .flags = WIRE_NULLABLE,
-     .null_since = 12, .null_until = 13,
+     .since = 0, .until = 13,
+     .nullable = true, .null_since = 12, .null_until = 13,
      .offset = offsetof(struct kafka_metadata_response_topic, name)},
     {.name = "topic_id", .type = WIRE_UUID,
      .since = 10, .until = 13,
@@ -86,8 +86,8 @@ static const struct wire_field metadata_response_broker_fields[] = {
      .since = 0, .until = 13,
      .offset = offsetof(struct kafka_metadata_response_broker, port)},
     {.name = "rack", .type = WIRE_STR,
-     .since = 1, .until = 13, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 1, .null_until = 13,
+     .since = 1, .until = 13,
+     .nullable = true, .null_since = 1, .null_until = 13, .default_null = true,
      .offset = offsetof(struct kafka_metadata_response_broker, rack)},
 };
 
@@ -111,8 +111,8 @@ static const struct wire_field metadata_response_fields[] = {
      .offset = offsetof(struct kafka_metadata_response, brokers),
      .count_offset = offsetof(struct kafka_metadata_response, brokers_count)},
     {.name = "cluster_id", .type = WIRE_STR,
-     .since = 2, .until = 13, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 2, .null_until = 13,
+     .since = 2, .until = 13,
+     .nullable = true, .null_since = 2, .null_until = 13, .default_null = true,
      .offset = offsetof(struct kafka_metadata_response, cluster_id)},
     {.name = "controller_id", .type = WIRE_I32,
      .since = 1, .until = 13, .dflt = INT64_C(-1),
@@ -145,8 +145,8 @@ static const struct wire_field metadata_request_topic_fields[] = {
      .since = 10, .until = 13,
      .offset = offsetof(struct kafka_metadata_request_topic, topic_id)},
     {.name = "name", .type = WIRE_STR,
-     .since = 0, .until = 13, .flags = WIRE_NULLABLE,
-     .null_since = 10, .null_until = 13,
+     .since = 0, .until = 13,
+     .nullable = true, .null_since = 10, .null_until = 13,
      .offset = offsetof(struct kafka_metadata_request_topic, name)},
 };
 
@@ -163,8 +163,8 @@ const struct wire_struct kafka_metadata_request_topic_type = {
 
 static const struct wire_field metadata_request_fields[] = {
     {.name = "topics", .type = WIRE_ARRAY, .elem = WIRE_STRUCT, .of = &kafka_metadata_request_topic_type,
-     .since = 0, .until = 13, .flags = WIRE_NULLABLE,
-     .null_since = 1, .null_until = 13,
+     .since = 0, .until = 13,
+     .nullable = true, .null_since = 1, .null_until = 13,
      .offset = offsetof(struct kafka_metadata_request, topics),
      .count_offset = offsetof(struct kafka_metadata_request, topics_count),
      .null_offset = offsetof(struct kafka_metadata_request, topics_null)},

@@ -45,7 +45,7 @@ struct kafka_metadata_response {
     struct kafka_metadata_response_topic *topics; // versions 0-13
     uint32_t topics_count;
     int32_t cluster_authorized_operations; // versions 8-10
-    int16_t error_code; // version 13
+    int16_t error_code; // versions 13-13
 };
 
 struct kafka_metadata_request_topic {

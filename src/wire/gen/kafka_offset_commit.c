@@ -79,8 +79,8 @@ static const struct wire_field offset_commit_request_partition_fields[] = {
      .since = 6, .until = 10, .dflt = INT64_C(-1),
      .offset = offsetof(struct kafka_offset_commit_request_partition, committed_leader_epoch)},
     {.name = "committed_metadata", .type = WIRE_STR,
-     .since = 2, .until = 10, .flags = WIRE_NULLABLE,
-     .null_since = 2, .null_until = 10,
+     .since = 2, .until = 10,
+     .nullable = true, .null_since = 2, .null_until = 10,
      .offset = offsetof(struct kafka_offset_commit_request_partition, committed_metadata)},
 };
 
@@ -130,8 +130,8 @@ static const struct wire_field offset_commit_request_fields[] = {
      .since = 2, .until = 10,
      .offset = offsetof(struct kafka_offset_commit_request, member_id)},
     {.name = "group_instance_id", .type = WIRE_STR,
-     .since = 7, .until = 10, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 7, .null_until = 10,
+     .since = 7, .until = 10,
+     .nullable = true, .null_since = 7, .null_until = 10, .default_null = true,
      .offset = offsetof(struct kafka_offset_commit_request, group_instance_id)},
     {.name = "retention_time_ms", .type = WIRE_I64,
      .since = 2, .until = 4, .dflt = INT64_C(-1),

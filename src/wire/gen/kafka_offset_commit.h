@@ -13,7 +13,7 @@ struct kafka_offset_commit_response_partition {
 
 struct kafka_offset_commit_response_topic {
     struct slice name; // versions 2-9
-    struct uuid topic_id; // version 10
+    struct uuid topic_id; // versions 10-10
     struct kafka_offset_commit_response_partition *partitions; // versions 2-10
     uint32_t partitions_count;
 };
@@ -33,7 +33,7 @@ struct kafka_offset_commit_request_partition {
 
 struct kafka_offset_commit_request_topic {
     struct slice name; // versions 2-9
-    struct uuid topic_id; // version 10
+    struct uuid topic_id; // versions 10-10
     struct kafka_offset_commit_request_partition *partitions; // versions 2-10
     uint32_t partitions_count;
 };

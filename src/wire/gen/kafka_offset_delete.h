@@ -7,36 +7,36 @@
 #include "wire/wire.h"
 
 struct kafka_offset_delete_response_partition {
-    int32_t partition_index; // version 0
-    int16_t error_code; // version 0
+    int32_t partition_index; // versions 0-0
+    int16_t error_code; // versions 0-0
 };
 
 struct kafka_offset_delete_response_topic {
-    struct slice name; // version 0
-    struct kafka_offset_delete_response_partition *partitions; // version 0
+    struct slice name; // versions 0-0
+    struct kafka_offset_delete_response_partition *partitions; // versions 0-0
     uint32_t partitions_count;
 };
 
 struct kafka_offset_delete_response {
-    int16_t error_code; // version 0
-    int32_t throttle_time_ms; // version 0
-    struct kafka_offset_delete_response_topic *topics; // version 0
+    int16_t error_code; // versions 0-0
+    int32_t throttle_time_ms; // versions 0-0
+    struct kafka_offset_delete_response_topic *topics; // versions 0-0
     uint32_t topics_count;
 };
 
 struct kafka_offset_delete_request_partition {
-    int32_t partition_index; // version 0
+    int32_t partition_index; // versions 0-0
 };
 
 struct kafka_offset_delete_request_topic {
-    struct slice name; // version 0
-    struct kafka_offset_delete_request_partition *partitions; // version 0
+    struct slice name; // versions 0-0
+    struct kafka_offset_delete_request_partition *partitions; // versions 0-0
     uint32_t partitions_count;
 };
 
 struct kafka_offset_delete_request {
-    struct slice group_id; // version 0
-    struct kafka_offset_delete_request_topic *topics; // version 0
+    struct slice group_id; // versions 0-0
+    struct kafka_offset_delete_request_topic *topics; // versions 0-0
     uint32_t topics_count;
 };
 

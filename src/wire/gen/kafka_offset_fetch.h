@@ -16,7 +16,7 @@ struct kafka_offset_fetch_response_group_topic_partition {
 
 struct kafka_offset_fetch_response_group_topic {
     struct slice name; // versions 8-9
-    struct uuid topic_id; // version 10
+    struct uuid topic_id; // versions 10-10
     struct kafka_offset_fetch_response_group_topic_partition *partitions; // versions 8-10
     uint32_t partitions_count;
 };
@@ -53,7 +53,7 @@ struct kafka_offset_fetch_response {
 
 struct kafka_offset_fetch_request_group_topic {
     struct slice name; // versions 8-9
-    struct uuid topic_id; // version 10
+    struct uuid topic_id; // versions 10-10
     int32_t *partition_indexes; // versions 8-10
     uint32_t partition_indexes_count;
 };

@@ -14,8 +14,8 @@ static const struct wire_field produce_response_node_endpoint_fields[] = {
      .since = 10, .until = 13,
      .offset = offsetof(struct kafka_produce_response_node_endpoint, port)},
     {.name = "rack", .type = WIRE_STR,
-     .since = 10, .until = 13, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 10, .null_until = 13,
+     .since = 10, .until = 13,
+     .nullable = true, .null_since = 10, .null_until = 13, .default_null = true,
      .offset = offsetof(struct kafka_produce_response_node_endpoint, rack)},
 };
 
@@ -55,8 +55,8 @@ static const struct wire_field produce_response_record_error_fields[] = {
      .since = 8, .until = 13,
      .offset = offsetof(struct kafka_produce_response_record_error, batch_index)},
     {.name = "batch_index_error_message", .type = WIRE_STR,
-     .since = 8, .until = 13, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 8, .null_until = 13,
+     .since = 8, .until = 13,
+     .nullable = true, .null_since = 8, .null_until = 13, .default_null = true,
      .offset = offsetof(struct kafka_produce_response_record_error, batch_index_error_message)},
 };
 
@@ -92,11 +92,11 @@ static const struct wire_field produce_response_partition_fields[] = {
      .offset = offsetof(struct kafka_produce_response_partition, record_errors),
      .count_offset = offsetof(struct kafka_produce_response_partition, record_errors_count)},
     {.name = "error_message", .type = WIRE_STR,
-     .since = 8, .until = 13, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 8, .null_until = 13,
+     .since = 8, .until = 13,
+     .nullable = true, .null_since = 8, .null_until = 13, .default_null = true,
      .offset = offsetof(struct kafka_produce_response_partition, error_message)},
     {.name = "current_leader", .type = WIRE_STRUCT, .of = &kafka_produce_response_current_leader_type,
-     .since = 10, .until = 13, .flags = WIRE_TAGGED, .tag = 0,
+     .since = 10, .until = 13, .tagged = true, .tag = 0,
      .offset = offsetof(struct kafka_produce_response_partition, current_leader)},
 };
 
@@ -144,7 +144,7 @@ static const struct wire_field produce_response_fields[] = {
      .since = 3, .until = 13,
      .offset = offsetof(struct kafka_produce_response, throttle_time_ms)},
     {.name = "node_endpoints", .type = WIRE_ARRAY, .elem = WIRE_STRUCT, .of = &kafka_produce_response_node_endpoint_type,
-     .since = 10, .until = 13, .flags = WIRE_TAGGED, .tag = 0,
+     .since = 10, .until = 13, .tagged = true, .tag = 0,
      .offset = offsetof(struct kafka_produce_response, node_endpoints),
      .count_offset = offsetof(struct kafka_produce_response, node_endpoints_count)},
 };
@@ -165,8 +165,8 @@ static const struct wire_field produce_request_partition_fields[] = {
      .since = 3, .until = 13,
      .offset = offsetof(struct kafka_produce_request_partition, index)},
     {.name = "records", .type = WIRE_RECORDS,
-     .since = 3, .until = 13, .flags = WIRE_NULLABLE,
-     .null_since = 3, .null_until = 13,
+     .since = 3, .until = 13,
+     .nullable = true, .null_since = 3, .null_until = 13,
      .offset = offsetof(struct kafka_produce_request_partition, records)},
 };
 
@@ -207,8 +207,8 @@ const struct wire_struct kafka_produce_request_topic_type = {
 
 static const struct wire_field produce_request_fields[] = {
     {.name = "transactional_id", .type = WIRE_STR,
-     .since = 3, .until = 13, .flags = WIRE_NULLABLE | WIRE_DEFAULT_NULL,
-     .null_since = 3, .null_until = 13,
+     .since = 3, .until = 13,
+     .nullable = true, .null_since = 3, .null_until = 13, .default_null = true,
      .offset = offsetof(struct kafka_produce_request, transactional_id)},
     {.name = "acks", .type = WIRE_I16,
      .since = 3, .until = 13,

@@ -37,7 +37,7 @@ struct kafka_produce_response_partition {
 
 struct kafka_produce_response_topic {
     struct slice name; // versions 3-12
-    struct uuid topic_id; // version 13
+    struct uuid topic_id; // versions 13-13
     struct kafka_produce_response_partition *partition_responses; // versions 3-13
     uint32_t partition_responses_count;
 };
@@ -57,7 +57,7 @@ struct kafka_produce_request_partition {
 
 struct kafka_produce_request_topic {
     struct slice name; // versions 3-12
-    struct uuid topic_id; // version 13
+    struct uuid topic_id; // versions 13-13
     struct kafka_produce_request_partition *partition_data; // versions 3-13
     uint32_t partition_data_count;
 };

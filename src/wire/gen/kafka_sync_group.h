@@ -9,8 +9,8 @@
 struct kafka_sync_group_response {
     int32_t throttle_time_ms; // versions 1-5
     int16_t error_code; // versions 0-5
-    struct slice protocol_type; // version 5, null 5-5
-    struct slice protocol_name; // version 5, null 5-5
+    struct slice protocol_type; // versions 5-5, null 5-5
+    struct slice protocol_name; // versions 5-5, null 5-5
     struct slice assignment; // versions 0-5
 };
 
@@ -24,8 +24,8 @@ struct kafka_sync_group_request {
     int32_t generation_id; // versions 0-5
     struct slice member_id; // versions 0-5
     struct slice group_instance_id; // versions 3-5, null 3-5
-    struct slice protocol_type; // version 5, null 5-5
-    struct slice protocol_name; // version 5, null 5-5
+    struct slice protocol_type; // versions 5-5, null 5-5
+    struct slice protocol_name; // versions 5-5, null 5-5
     struct kafka_sync_group_request_assignment *assignments; // versions 0-5
     uint32_t assignments_count;
 };
