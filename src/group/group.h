@@ -45,10 +45,10 @@ void groups_options_default(struct groups_options *out); // Kafka's defaults; no
 struct groups *groups_create(const struct groups_options *options);
 // One STATE_OFFSET or STATE_GROUP record, from a snapshot or the journal, before groups_start.
 // Repeating records is harmless, the last one wins. ERR_CORRUPT, ERR_FORMAT_VERSION.
+int groups_restore_record(struct groups *groups, const struct state_record *record);
 // The group that a STATE_OFFSET or STATE_GROUP record belongs to (points into the record's key).
 // ERR_CORRUPT.
 int groups_record_group(const struct state_record *record, struct slice *out_group);
-int groups_restore_record(struct groups *groups, const struct state_record *record);
 // From now on requests are served. Members that were restored get a whole session timeout to show
 // themselves. Before this every request is answered COORDINATOR_LOAD_IN_PROGRESS.
 void groups_start(struct groups *groups, struct io *shard, struct journal_port *port);

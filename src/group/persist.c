@@ -334,6 +334,17 @@ static int restore_offset_record(struct groups *groups, const struct state_recor
     return err;
 }
 
+int groups_record_group(const struct state_record *record, struct slice *out_group)
+{
+    struct group_offset_key key = {.group_id = record->key};
+    int err = 0;
+    if (record->kind == STATE_OFFSET)
+        err = format_get_offset_key(record->key, &key);
+    if (err == 0)
+        *out_group = key.group_id;
+    return err;
+}
+
 // What is restored counts as changed: whether it came from a snapshot or from the journal after it
 // is not known here, and emitting it once more is harmless.
 int groups_restore_record(struct groups *groups, const struct state_record *record)
