@@ -328,7 +328,9 @@ void config_topic_effective(const struct config_overrides *topic,
 void config_broker_effective(const struct config_overrides *broker, struct broker_config *out)
 {
     const struct effective e = {CONFIG_BROKER, NULL, broker};
+    bool old_name = broker != NULL && config_override_get(broker, "node.id") == NULL;
     *out = (struct broker_config){
+        .node_id = (int32_t)number_of(&e, old_name ? "broker.id" : "node.id"),
         .num_partitions = (int32_t)number_of(&e, "num.partitions"),
         .auto_create_topics = flag_of(&e, "auto.create.topics.enable"),
         .message_max_bytes = (uint32_t)number_of(&e, "message.max.bytes"),

@@ -85,6 +85,7 @@ struct topic_config {
 
 // Effective values of the server.
 struct broker_config {
+    int32_t node_id; // node.id, or broker.id of old
     int32_t num_partitions;
     bool auto_create_topics;
     uint32_t message_max_bytes;

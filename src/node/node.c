@@ -44,7 +44,7 @@ void node_fail(struct node *node, int err, const char *what)
 
 int32_t node_id(const struct node *node)
 {
-    return node->options.node_id;
+    return node->id;
 }
 
 const char *node_cluster_id(const struct node *node)
@@ -70,24 +70,27 @@ struct shard *node_shard(const struct node *node, uint32_t index)
 
 // ---- opening the doors, when the epoch is durable
 
-static void doors_open(struct node_broadcast *broadcast, struct node_call *call)
+// One shard after the other: the first settles which port a free one is, the others share it.
+static void doors_open(struct node_call *call)
 {
     struct shard *shard = call->to;
     const struct node_options *o = &shard->node->options;
-    int err = o->open_doors != NULL ? o->open_doors(o->arg, shard) : 0;
-    shard->doors_open = err == 0;
-    if (err != 0)
-        shard->node->doors_err = err;
-    (void)broadcast;
+    shard->node->doors_err = o->open_doors != NULL ? o->open_doors(o->arg, shard) : 0;
+    shard->doors_open = shard->node->doors_err == 0;
     node_call_reply(call);
 }
 
-static void doors_opened(struct node_broadcast *broadcast)
+static void doors_opened(struct node_call *call)
 {
-    struct node *node = broadcast->from->node;
+    struct node *node = call->from->node;
+    uint32_t next = call->to->index + 1;
     int err = node->doors_err;
     if (atomic_load(&node->state) != NODE_STARTING)
         return;
+    if (err == 0 && next < node->options.shards_count) {
+        node_call_start(call, &node->shards[0], next);
+        return;
+    }
     node_move(node, err == 0 ? NODE_RUNNING : NODE_FAILED);
     if (node->options.started != NULL)
         node->options.started(node->options.arg, err, err == 0 ? "" : "A door could not be opened");
@@ -99,9 +102,9 @@ static void epoch_durable(void *arg, const struct journal_frame *frame, int err)
     (void)frame;
     if (err != 0)
         return; // the journal has said why
-    node->doors.run = doors_open;
-    node->doors.done = doors_opened;
-    node_broadcast_start(&node->doors, &node->shards[0]);
+    node->open_call.run = doors_open;
+    node->open_call.done = doors_opened;
+    node_call_start(&node->open_call, &node->shards[0], 0);
 }
 
 // Runs on shard 0 behind its own start. The other shards' starts were posted before this can reach
@@ -147,6 +150,7 @@ static int config_read(struct node *node, char **out_why)
         }
     }
     config_broker_effective(&node->broker_overrides, &node->broker);
+    node->id = node->broker.node_id;
     return 0;
 }
 

@@ -24,7 +24,6 @@ struct shard;
 struct node_options {
     struct io_world *world;
     uint32_t shards_count;
-    int32_t node_id;           // as clients see it; default 1
     int64_t memory_bytes;      // the process's budget for records and requests in flight
     const char *const *config; // "key=value" of broker settings (node/config.h); NULL-terminated
     // On each shard after recovery; 0 or an ERR_* that stops the start.

@@ -87,10 +87,12 @@ struct node {
     struct budget memory;
     struct uuid cluster;
     char cluster_text[UUID_TEXT_SIZE];
+    int32_t id;
     int32_t epoch; // -1: a new store
     int64_t started_ns;
     _Atomic(int) state;
-    _Atomic(int) doors_err;
+    int doors_err; // of the shard that opened last
+    struct node_call open_call;
     struct io_msg recover_msg, identity_msg, stop_msg;
     struct node_broadcast doors;
     void (*stopped)(void *arg);
