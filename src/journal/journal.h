@@ -151,8 +151,13 @@ int journal_scan(struct io *io, const char *dir, uint64_t from_lsn,
                  const struct journal_replay *replay, struct journal_recovery *out_recovery);
 void journal_start(struct journal *journal); // the actor begins to take submissions
 struct journal_port *journal_port_create(struct journal *journal, uint32_t index, struct io *shard);
-void journal_port_destroy(struct journal_port *port); // nothing may be open
-void journal_destroy(struct journal *journal);        // after its actor has stopped
+// What is still open is dropped and its done never runs: after a crash or a fatal error.
+void journal_port_destroy(struct journal_port *port);
+// Before the actors are stopped: no more files are made or recycled, and `done` is posted to
+// reply_to when journal and checkpointer owe each other no answer. They may then be stopped in any
+// order (what an actor still posts to a stopped one would reach freed memory).
+void journal_quiesce(struct journal *journal, struct io *reply_to, struct io_msg *done);
+void journal_destroy(struct journal *journal); // after its actor has stopped
 
 // ---- for the checkpointer (checkpoint.h)
 

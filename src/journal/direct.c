@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Direct mode: a target with much data in a group gets it from its own writer, straight into its
+// file, while the journal writes references. Both are synced at the same time and the group's
+// answer follows both, so sustained traffic is written once, not twice. The choice is made per
+// target, not per frame: a target's bytes of one group all go the same way.
+#include "base/assert.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "journal/journal_int.h"
+
+static void target_count(struct journal_target *target, uint64_t group_seq, uint64_t bytes)
+{
+    if (target->group_mark != group_seq) {
+        target->group_mark = group_seq;
+        target->group_bytes = 0;
+    }
+    target->group_bytes += bytes;
+}
+
+// A group holds at most group_max_bytes / direct_min_bytes of these: a walk is shorter than a map.
+static struct direct_job *job_of(struct journal *journal, struct journal_target *target)
+{
+    LIST_FOR (it, &journal->group.jobs) {
+        struct direct_job *job = CONTAINER_OF(it, struct direct_job, link);
+        if (job->target == target)
+            return job;
+    }
+    struct direct_job *job = mem_zalloc(sizeof *job);
+    job->journal = journal;
+    job->target = target;
+    list_push_back(&journal->group.jobs, &job->link);
+    return job;
+}
+
+static void job_add(struct direct_job *job, struct journal_frame *frame)
+{
+    if (job->count == job->cap) {
+        job->cap = job->cap == 0 ? 16 : job->cap * 2;
+        job->frames = mem_realloc(job->frames, job->cap * sizeof(struct journal_frame *));
+    }
+    job->frames[job->count++] = frame;
+}
+
+static void submission_count(struct journal *journal, struct journal_submission *s)
+{
+    LIST_FOR (it, &s->frames) {
+        const struct journal_write *w = &CONTAINER_OF(it, struct journal_frame, link)->w;
+        if (w->target != NULL)
+            target_count(w->target, journal->group.seq, w->body.len);
+    }
+}
+
+static void submission_choose(struct journal *journal, struct journal_submission *s)
+{
+    LIST_FOR (it, &s->frames) {
+        struct journal_frame *frame = CONTAINER_OF(it, struct journal_frame, link);
+        struct journal_target *target = frame->w.target;
+        if (target == NULL || target->group_bytes < journal->options.direct_min_bytes)
+            continue;
+        ASSERT(target->group_mark == journal->group.seq);
+        frame->direct = true;
+        job_add(job_of(journal, target), frame);
+    }
+}
+
+void group_choose_direct(struct journal *journal)
+{
+    struct journal_group *group = &journal->group;
+    ASSERT(list_empty(&group->jobs));
+    LIST_FOR (it, &group->submissions)
+        submission_count(journal, CONTAINER_OF(it, struct journal_submission, link));
+    LIST_FOR (it, &group->submissions)
+        submission_choose(journal, CONTAINER_OF(it, struct journal_submission, link));
+}
+
+static void job_done(struct io_msg *msg) // on the journal's actor
+{
+    struct direct_job *job = CONTAINER_OF(msg, struct direct_job, msg);
+    struct journal *journal = job->journal;
+    ASSERT(journal->group.jobs_left > 0);
+    journal->group.jobs_left--;
+    if (job->err != 0) {
+        journal->group.err = ERR_SYNC;
+        journal_fail(journal, job->err, "a segment could not be written and synced");
+    }
+    group_finish_if_done(journal);
+}
+
+static void job_run(struct io_msg *msg) // on the target's writer
+{
+    struct direct_job *job = CONTAINER_OF(msg, struct direct_job, msg);
+    job->err = job->target->write_sync(job->target, job->frames, job->count);
+    job->msg.run = job_done;
+    io_post(job->journal->options.actor, &job->msg);
+}
+
+void direct_start(struct journal *journal)
+{
+    ASSERT(journal->group.jobs_left == 0);
+    LIST_FOR (it, &journal->group.jobs) {
+        struct direct_job *job = CONTAINER_OF(it, struct direct_job, link);
+        ASSERT(job->count > 0);
+        journal->group.jobs_left++;
+        job->msg.run = job_run;
+        io_post(job->target->writer, &job->msg);
+    }
+}
+
+void direct_free(struct journal *journal)
+{
+    for (struct list *it; (it = list_pop_front(&journal->group.jobs)) != NULL;) {
+        struct direct_job *job = CONTAINER_OF(it, struct direct_job, link);
+        mem_free(job->frames);
+        mem_free(job);
+    }
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The journal on real files: what is done is replayed, in order, whole groups only; several ports;
+// bundles whose parts cross; a full journal; fail-stop. Damage to its files is recover_test.c's.
+#include "journal/journal.h"
+
+#include "journal/rig_test.h"
+
+static void test_empty_store_opens_and_reopens(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_create();
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(rig_open(rig, 0), 0);
+        assert_int_equal(rig->recovery.frames, 0);
+        assert_int_equal(rig->recovery.last_lsn, 0);
+        assert_false(rig->recovery.cut);
+        assert_int_equal(journal_durable_lsn(rig->journal), 0);
+        rig_close(rig);
+    }
+    rig_destroy(rig);
+}
+
+static void test_frames_are_replayed_in_order(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_create();
+    assert_int_equal(rig_open(rig, 0), 0);
+    char head[16];
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(head, sizeof head, "frame-%02d", i);
+        rig_add_one(rig, 0, head, (size_t)i * 100);
+    }
+    assert_int_equal(rig->done_count[0], 20);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(rig->done[0][i].err, 0);
+        assert_int_equal(rig->done[0][i].lsn, (uint64_t)(2 * i + 1)); // a commit frame after each
+    }
+    assert_int_equal(journal_durable_lsn(rig->journal), 40);
+    rig_close(rig);
+
+    assert_int_equal(rig_open(rig, 0), 0);
+    assert_int_equal(rig->replayed_count, 20);
+    assert_int_equal(rig->recovery.first_lsn, 1);
+    assert_int_equal(rig->recovery.last_lsn, 40);
+    assert_int_equal(rig->recovery.groups, 20);
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(head, sizeof head, "frame-%02d", i);
+        assert_string_equal(rig->replayed[i].head, head);
+        assert_int_equal(rig->replayed[i].body_len, (size_t)i * 100);
+        assert_int_equal(rig->replayed[i].lsn, (uint64_t)(2 * i + 1));
+        assert_int_equal(rig->replayed[i].kind, JOURNAL_BATCH);
+        assert_int_equal(rig->replayed[i].last_group, i == 19);
+    }
+    assert_int_equal(journal_durable_lsn(rig->journal), 40);
+    rig_close(rig);
+    rig_destroy(rig);
+}
+
+static void test_writing_goes_on_after_reopening(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_create();
+    for (int round = 0; round < 5; round++) {
+        assert_int_equal(rig_open(rig, 0), 0);
+        assert_int_equal(rig->replayed_count, round);
+        char head[16];
+        (void)snprintf(head, sizeof head, "round-%d", round);
+        rig_add_one(rig, round % RIG_SHARDS, head, 5000);
+        rig_close(rig);
+    }
+    assert_int_equal(rig_scan(rig, 0), 0);
+    assert_int_equal(rig->replayed_count, 5);
+    assert_string_equal(rig->replayed[4].head, "round-4");
+    assert_string_equal(rig->replayed[0].head, "round-0");
+    rig_destroy(rig);
+}
+
+static void test_replay_from_a_later_lsn(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_create();
+    assert_int_equal(rig_open(rig, 0), 0);
+    rig_add_one(rig, 0, "a", 10); // LSN 1, commit 2
+    rig_add_one(rig, 0, "b", 10); // LSN 3, commit 4
+    rig_close(rig);
+    assert_int_equal(rig_scan(rig, 3), 0);
+    assert_int_equal(rig->replayed_count, 1);
+    assert_string_equal(rig->replayed[0].head, "b");
+    assert_int_equal(rig_scan(rig, 5), 0);
+    assert_int_equal(rig->replayed_count, 0);
+    // A checkpoint that is ahead of the journal: something is missing.
+    assert_int_equal(rig_scan(rig, 6), ERR_CORRUPT);
+    assert_non_null(strstr(rig->recovery.damage, "LSN 6"));
+    rig_destroy(rig);
+}
+
+struct many {
+    struct rig *rig;
+    int shard, count, next;
+};
+
+static void many_run(struct io *io, void *arg)
+{
+    struct many *m = arg;
+    char head[24];
+    for (int i = 0; i < m->count; i++) {
+        (void)snprintf(head, sizeof head, "s%d-%05d", m->shard, m->next++);
+        struct rig_write w = {.rig = m->rig, .shard = m->shard, .head = head, .body_len = 300};
+        rig_add_run(io, &w);
+    }
+}
+
+static void test_ports_share_groups_and_keep_their_order(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 20, EACH = 10 };
+    struct rig *rig = rig_create();
+    assert_int_equal(rig_open(rig, 0), 0);
+    struct many many[RIG_SHARDS];
+    for (int s = 0; s < RIG_SHARDS; s++)
+        many[s] = (struct many){.rig = rig, .shard = s, .count = EACH};
+    for (int round = 0; round < ROUNDS; round++)
+        for (int s = 0; s < RIG_SHARDS; s++)
+            rig_call_on(rig->shards[s], many_run, &many[s]);
+    rig_wait_dones(rig, ROUNDS * EACH * RIG_SHARDS);
+    struct journal_stats stats;
+    journal_stats(rig->journal, &stats);
+    assert_true(stats.groups <= ROUNDS * RIG_SHARDS);
+    assert_int_equal(stats.frames, ROUNDS * EACH * RIG_SHARDS);
+    assert_int_equal(stats.sync_ns.count, stats.groups);
+    assert_int_equal(stats.direct_bytes, 0);
+    rig_close(rig);
+
+    for (int s = 0; s < RIG_SHARDS; s++)
+        for (size_t i = 1; i < rig->done_count[s]; i++)
+            assert_true(rig->done[s][i].lsn > rig->done[s][i - 1].lsn);
+    assert_int_equal(rig_scan(rig, 0), 0);
+    assert_int_equal(rig->replayed_count, ROUNDS * EACH * RIG_SHARDS);
+    int next[RIG_SHARDS] = {0};
+    for (size_t i = 0; i < rig->replayed_count; i++) {
+        int shard, number;
+        assert_int_equal(sscanf(rig->replayed[i].head, "s%d-%d", &shard, &number), 2);
+        assert_int_equal(number, next[shard]++);
+    }
+    rig_destroy(rig);
+}
+
+// ---- barriers
+
+struct barrier {
+    struct journal_barrier b;
+    struct rig *rig;
+    size_t dones_before;
+    int err;
+    bool inside;
+    sem_t fired;
+};
+
+static void barrier_fired(struct journal_barrier *b, int err)
+{
+    struct barrier *barrier = CONTAINER_OF(b, struct barrier, b);
+    ASSERT(!barrier->inside);
+    barrier->err = err;
+    barrier->dones_before = barrier->rig->done_count[0];
+    sem_post(&barrier->fired);
+}
+
+static void barrier_run(struct io *io, void *arg)
+{
+    (void)io;
+    struct barrier *barrier = arg;
+    barrier->b.fn = barrier_fired;
+    barrier->inside = true;
+    journal_barrier(barrier->rig->ports[0], &barrier->b);
+    barrier->inside = false;
+}
+
+static void test_barriers_follow_what_was_added(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_create();
+    assert_int_equal(rig_open(rig, 0), 0);
+    struct barrier barrier = {.rig = rig, .err = 1};
+    sem_init(&barrier.fired, 0, 0);
+    rig_call_on(rig->shards[0], barrier_run, &barrier); // nothing is open
+    rig_wait(&barrier.fired);
+    assert_int_equal(barrier.err, 0);
+    assert_int_equal(barrier.dones_before, 0);
+
+    struct many many = {.rig = rig, .shard = 0, .count = 50};
+    rig_call_on(rig->shards[0], many_run, &many);
+    rig_call_on(rig->shards[0], barrier_run, &barrier);
+    rig_wait(&barrier.fired);
+    assert_int_equal(barrier.err, 0);
+    assert_int_equal(barrier.dones_before, 50);
+    sem_destroy(&barrier.fired);
+    rig_close(rig);
+    rig_destroy(rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_empty_store_opens_and_reopens),
+        cmocka_unit_test(test_frames_are_replayed_in_order),
+        cmocka_unit_test(test_writing_goes_on_after_reopening),
+        cmocka_unit_test(test_replay_from_a_later_lsn),
+        cmocka_unit_test(test_ports_share_groups_and_keep_their_order),
+        cmocka_unit_test(test_barriers_follow_what_was_added),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Making journal files. A new one is written with zeros and synced, so that its blocks are
+// allocated and initialised and a later durable write changes nothing but data; that is what makes
+// it half as dear. Both making and recycling work under another suffix (.new, .old) and give the
+// file its final name last: a name ending in .wal always has a whole header, whenever the machine
+// stopped.
+//
+// Runs on the checkpointer's actor while the journal writes, and on the opening worker at the
+// start.
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "journal/journal_int.h"
+
+#define ZERO_CHUNK ((size_t)256 * 1024)
+
+void wal_path(const char *dir, const char *name, char out[JOURNAL_PATH_SIZE])
+{
+    int len = snprintf(out, JOURNAL_PATH_SIZE, "%s/%s", dir, name);
+    ASSERT(len > 0);
+    ASSERT(len < JOURNAL_PATH_SIZE);
+}
+
+void wal_number_path(const char *dir, uint64_t number, const char *suffix,
+                     char out[JOURNAL_PATH_SIZE])
+{
+    char name[WAL_NAME_SIZE];
+    wal_name(number, suffix, name);
+    wal_path(dir, name, out);
+}
+
+static int fill(struct io_file *file, const struct wal_header *header)
+{
+    uint8_t *chunk = mem_alloc_aligned(IO_BLOCK, ZERO_CHUNK);
+    wal_header_put(chunk, header);
+    int err = 0;
+    for (uint64_t at = 0; at < header->size_bytes && err == 0; at += ZERO_CHUNK) {
+        uint64_t left = header->size_bytes - at;
+        struct iovec iov = {.iov_base = chunk, .iov_len = left < ZERO_CHUNK ? left : ZERO_CHUNK};
+        err = io_write(file, at, &iov, 1);
+        if (at == 0)
+            memset(chunk, 0, IO_BLOCK);
+    }
+    mem_free(chunk);
+    return err;
+}
+
+int wal_make(struct io *io, const char *dir, const struct wal_header *header)
+{
+    ASSERT(header->size_bytes % IO_BLOCK == 0);
+    ASSERT(header->size_bytes > WAL_GROUPS_AT);
+    char temporary[JOURNAL_PATH_SIZE], final[JOURNAL_PATH_SIZE];
+    wal_number_path(dir, header->number, ".new", temporary);
+    wal_number_path(dir, header->number, ".wal", final);
+
+    struct io_file *file = NULL;
+    int err = io_open(io, temporary, IO_CREATE | IO_WRITE, &file);
+    if (err == 0)
+        err = io_reserve(file, 0, header->size_bytes); // a full disk says so before we fill it
+    if (err == 0)
+        err = fill(file, header);
+    if (err == 0)
+        err = io_sync(file);
+    io_file_close(file);
+    if (err == 0)
+        err = io_rename(io, temporary, final);
+    if (err == 0)
+        err = io_sync_dir(io, dir);
+    else
+        (void)io_remove(io, temporary); // at the latest the next start does it
+    return err;
+}
+
+static int rewrite_header(struct io *io, const char *path, const struct wal_header *header)
+{
+    struct io_file *file = NULL;
+    int err = io_open(io, path, IO_WRITE | IO_DURABLE, &file);
+    if (err != 0)
+        return err;
+    uint8_t *blocks = mem_alloc_aligned(IO_BLOCK, WAL_GROUPS_AT);
+    wal_header_put(blocks, header); // the opening block stays zero: a spare file
+    struct iovec iov = {.iov_base = blocks, .iov_len = WAL_GROUPS_AT};
+    err = io_write(file, 0, &iov, 1);
+    mem_free(blocks);
+    io_file_close(file);
+    return err;
+}
+
+int wal_recycle(struct io *io, const char *dir, const char *from_name,
+                const struct wal_header *header)
+{
+    char from[JOURNAL_PATH_SIZE], temporary[JOURNAL_PATH_SIZE], final[JOURNAL_PATH_SIZE];
+    wal_path(dir, from_name, from);
+    wal_number_path(dir, header->number, ".old", temporary);
+    wal_number_path(dir, header->number, ".wal", final);
+    int err = io_rename(io, from, temporary);
+    if (err == 0) // its old name is gone before its header is
+        err = io_sync_dir(io, dir);
+    if (err == 0)
+        err = rewrite_header(io, temporary, header);
+    if (err == 0)
+        err = io_rename(io, temporary, final);
+    if (err == 0)
+        err = io_sync_dir(io, dir);
+    return err;
+}
+
+static int wal_remove(struct io *io, const char *dir, uint64_t number)
+{
+    char path[JOURNAL_PATH_SIZE];
+    wal_number_path(dir, number, ".wal", path);
+    int err = io_remove(io, path);
+    return err != 0 ? err : io_sync_dir(io, dir);
+}
+
+static void job_done(struct io_msg *msg) // on the journal's actor
+{
+    struct wal_job *job = CONTAINER_OF(msg, struct wal_job, msg);
+    files_job_done(job->journal, job);
+}
+
+static void job_run(struct io_msg *msg) // on the checkpointer's actor
+{
+    struct wal_job *job = CONTAINER_OF(msg, struct wal_job, msg);
+    struct journal *journal = job->journal;
+    struct io *io = journal->options.checkpointer;
+    do {
+        io_random(io, &job->salt, sizeof job->salt);
+    } while (job->salt == 0);
+    struct wal_header header = {.store = journal->store,
+                                .number = job->number,
+                                .salt = job->salt,
+                                .size_bytes = job->size_bytes};
+    char name[WAL_NAME_SIZE];
+    wal_name(job->old_number, ".wal", name);
+    switch (job->kind) {
+    case WAL_MAKE:
+        job->err = wal_make(io, journal->dir, &header);
+        break;
+    case WAL_RECYCLE:
+        job->err = wal_recycle(io, journal->dir, name, &header);
+        break;
+    case WAL_REMOVE:
+        job->err = wal_remove(io, journal->dir, job->old_number);
+        break;
+    }
+    job->msg.run = job_done;
+    io_post(journal->options.actor, &job->msg);
+}
+
+void wal_job_post(struct journal *journal, enum wal_job_kind kind, const struct wal_job *what)
+{
+    struct wal_job *job = mem_alloc(sizeof *job);
+    *job = *what;
+    job->kind = kind;
+    job->journal = journal;
+    job->msg.run = job_run;
+    list_push_back(&journal->files.jobs, &job->link);
+    io_post(journal->options.checkpointer, &job->msg);
+}
