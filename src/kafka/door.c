@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The door: addresses, limits on connections, and what connections of one shard share.
+#include "kafka/door.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "kafka/conn.h"
+#include "kafka/fetch_session.h"
+
+#define LISTEN_BACKLOG 1024
+#define PORT_TRIES     16
+
+// ---- addresses
+
+static bool all_digits(const char *text)
+{
+    return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0' && strlen(text) <= 5;
+}
+
+int kafka_host_port(const char *text, char host[KAFKA_HOST_MAX + 1], uint16_t *out_port)
+{
+    size_t len = strlen(text);
+    const char *colon = strrchr(text, ':');
+    const char *bracket = strchr(text, ']');
+    if (colon != NULL && bracket != NULL && colon < bracket)
+        colon = NULL; // of an IPv6 address without a port
+    uint32_t port = KAFKA_PORT_DEFAULT;
+    if (colon != NULL) {
+        if (!all_digits(colon + 1))
+            return ERR_INVALID;
+        port = 0;
+        for (const char *c = colon + 1; *c != '\0'; c++)
+            port = port * 10 + (uint32_t)(*c - '0');
+        len = (size_t)(colon - text);
+    }
+    if (text[0] == '[') { // brackets belong to the notation, not to the host
+        if (bracket == NULL || (size_t)(bracket - text) + 1 != len)
+            return ERR_INVALID;
+        text++;
+        len -= 2;
+    }
+    if (len == 0 || len > KAFKA_HOST_MAX || port == 0 || port > UINT16_MAX)
+        return ERR_INVALID;
+    memcpy(host, text, len);
+    host[len] = '\0';
+    *out_port = (uint16_t)port;
+    return 0;
+}
+
+uint32_t kafka_door_addresses(const struct kafka_door *door)
+{
+    return door->listeners_count;
+}
+
+const struct io_addr *kafka_door_address(const struct kafka_door *door, uint32_t index)
+{
+    ASSERT(index < door->listeners_count);
+    return &door->addrs[index];
+}
+
+// ---- accepting
+
+static uint32_t conns_max(struct kafka_door *door)
+{
+    uint32_t shards = node_shards_count(shard_node(door->shard));
+    uint32_t all = (uint32_t)broker_config(door->shard)->max_connections;
+    return all / shards + (all % shards != 0);
+}
+
+static void door_accept(void *owner, struct io_sock *sock, const struct io_addr *peer)
+{
+    struct kafka_door *door = owner;
+    if (door->closed || door->conns_count >= conns_max(door))
+        io_close(sock);
+    else
+        kafka_conn_open(door, sock, peer);
+}
+
+static int door_listen(struct kafka_door *door, const struct io_addr *addr)
+{
+    struct io_listen_options options = {
+        .addr = *addr, .backlog = LISTEN_BACKLOG, .accept = door_accept, .owner = door};
+    struct io_sock *sock;
+    int err = io_listen(door->io, &options, &sock);
+    if (err != 0)
+        return err;
+    err = io_sock_addr(sock, &door->addrs[door->listeners_count]);
+    if (err != 0) {
+        io_close(sock);
+        return err;
+    }
+    door->listeners[door->listeners_count++] = sock;
+    return 0;
+}
+
+static void door_unlisten(struct kafka_door *door)
+{
+    for (uint32_t i = 0; i < door->listeners_count; i++)
+        io_close(door->listeners[i]);
+    door->listeners_count = 0;
+}
+
+// Both loopbacks at one port, since "localhost" is ::1 for some clients and 127.0.0.1 for others.
+static int door_listen_loopback(struct kafka_door *door, uint16_t port)
+{
+    struct io_addr four;
+    struct io_addr six;
+    int err = io_addr_parse("127.0.0.1:0", &four);
+    ASSERT(err == 0);
+    err = io_addr_parse("[::1]:0", &six);
+    ASSERT(err == 0);
+    for (int i = 0; i < PORT_TRIES; i++) {
+        four.port = port;
+        int err4 = door_listen(door, &four);
+        six.port = err4 == 0 ? door->addrs[0].port : port;
+        int err6 = door_listen(door, &six);
+        if (err4 == ERR_ADDRESS_IN_USE || err6 == ERR_ADDRESS_IN_USE) {
+            door_unlisten(door);
+            if (port != 0) // one that was named is taken; one of chance may be free in one family
+                return ERR_ADDRESS_IN_USE;
+            continue;
+        }
+        return door->listeners_count > 0 ? 0 : err4;
+    }
+    return ERR_ADDRESS_IN_USE;
+}
+
+static int door_listen_all(struct kafka_door *door, const struct kafka_door_options *options)
+{
+    if (options->listen_count == 0)
+        return door_listen_loopback(door, options->port);
+    if (options->listen_count > KAFKA_LISTEN_MAX)
+        return ERR_LIMIT;
+    for (uint32_t i = 0; i < options->listen_count; i++) {
+        int err = door_listen(door, &options->listen[i]);
+        if (err != 0) {
+            door_unlisten(door);
+            return err;
+        }
+    }
+    return 0;
+}
+
+// ---- connections that wait
+
+// Progress may close a connection, and so remove others' neighbours from the list, never others:
+// each is taken off before it runs.
+static void door_run_list(struct list *waiting)
+{
+    struct list todo;
+    list_init(&todo);
+    list_splice_back(&todo, waiting);
+    struct list *it;
+    while ((it = list_pop_front(&todo)) != NULL) {
+        kafka_conn_progress(CONTAINER_OF(it, struct kafka_conn, dirty));
+    }
+}
+
+static void door_flush(struct io_msg *msg)
+{
+    struct kafka_door *door = CONTAINER_OF(msg, struct kafka_door, flush);
+    door->flush_posted = false;
+    door_run_list(&door->dirty);
+}
+
+// Memory comes back from any thread that drops a blob, and nobody tells: so starved connections
+// look again soon.
+static void door_retry(struct io_timer *timer)
+{
+    struct kafka_door *door = CONTAINER_OF(timer, struct kafka_door, retry);
+    LIST_FOR_SAFE (it, &door->starved) {
+        struct kafka_conn *conn = CONTAINER_OF(it, struct kafka_conn, starved);
+        list_remove(&conn->starved);
+        kafka_conn_answered(conn);
+    }
+}
+
+void kafka_door_starved(struct kafka_door *door, struct kafka_conn *conn)
+{
+    list_push_back(&door->starved, &conn->starved);
+    if (!io_timer_running(&door->retry))
+        io_timer_start(door->io, &door->retry, io_now_ns(door->io) + KAFKA_STARVED_RETRY_NS);
+}
+
+void kafka_door_unblocked(struct kafka_door *door)
+{
+    if (door == NULL || door->closed)
+        return;
+    LIST_FOR (it, &door->conns) {
+        struct kafka_conn *conn = CONTAINER_OF(it, struct kafka_conn, link);
+        if (conn->appended)
+            kafka_conn_answered(conn);
+    }
+}
+
+// ---- life
+
+int kafka_door_open(struct shard *shard, const struct kafka_door_options *options,
+                    struct kafka_door **out)
+{
+    struct kafka_door *door = mem_zalloc(sizeof *door);
+    door->shard = shard;
+    door->io = shard_io(shard);
+    list_init(&door->conns);
+    list_init(&door->orphans);
+    list_init(&door->starved);
+    list_init(&door->dirty);
+    door->flush.run = door_flush;
+    io_timer_init(&door->retry, door_retry);
+    int err = 0;
+    if (options->advertised != NULL)
+        err = kafka_host_port(options->advertised, door->advertised_host, &door->advertised_port);
+    if (err == 0)
+        err = door_listen_all(door, options);
+    if (err != 0) {
+        mem_free(door);
+        return err;
+    }
+    door->scratch = mem_alloc(KAFKA_SCRATCH_BYTES);
+    door->sessions =
+        kafka_sessions_create(door->io, shard_request_budget(shard), shard_hash_seed(shard));
+    *out = door;
+    return 0;
+}
+
+void kafka_door_close(struct kafka_door *door)
+{
+    if (door == NULL || door->closed)
+        return;
+    door->closed = true;
+    door_unlisten(door);
+    LIST_FOR_SAFE (it, &door->conns)
+        kafka_conn_close(CONTAINER_OF(it, struct kafka_conn, link));
+    io_timer_stop(door->io, &door->retry);
+}
+
+void kafka_door_destroy(struct kafka_door *door)
+{
+    if (door == NULL)
+        return;
+    // After a failure of the node the door was never closed.
+    LIST_FOR_SAFE (it, &door->conns)
+        kafka_conn_forget(CONTAINER_OF(it, struct kafka_conn, link));
+    LIST_FOR_SAFE (it, &door->orphans) {
+        list_remove(it);
+        kafka_request_free(CONTAINER_OF(it, struct kafka_request, link));
+    }
+    kafka_sessions_destroy(door->sessions);
+    mem_free(door->scratch);
+    mem_free(door);
+}
