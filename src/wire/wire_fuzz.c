@@ -6,8 +6,7 @@
 // the same bytes, the size that was measured, and a text of it for the traces.
 //
 // covers: src/wire/wire_decode.c src/wire/wire_encode.c src/wire/wire_print.c src/wire/wire.c
-#include <stddef.h>
-#include <stdint.h>
+#include "wire/wire.h"
 
 #include "base/assert.h"
 #include "base/err.h"
@@ -30,8 +29,10 @@ static void check_text(const struct wire_msg *msg, int version, const union root
     buf_init(&text, TEXT_MAX);
     wire_print(msg, version, in, &text);
     ASSERT(text.len > 0 || text.err == ERR_LIMIT);
-    for (size_t i = 0; i < text.len; i++)
-        ASSERT(text.data[i] >= 0x20 && text.data[i] < 0x7f);
+    for (size_t i = 0; i < text.len; i++) {
+        ASSERT(text.data[i] >= 0x20);
+        ASSERT(text.data[i] < 0x7f);
+    }
     buf_fini(&text);
 }
 
