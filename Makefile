@@ -243,7 +243,7 @@ $(B)/fanalyzer/%.ok: %.c $(B)/flags
 check-clang-tidy: $(patsubst %.c,$(B)/clang-tidy/%.ok,$(ANALYZED))
 $(B)/clang-tidy/%.ok: %.c $(HEADERS) .clang-tidy
 	@mkdir -p $(@D)
-	@clang-tidy --quiet $< -- $(COMMON) >$@.log 2>&1 || { cat $@.log; exit 1; }
+	@clang-tidy --quiet $< -- $(COMMON) >$@.log 2>&1 || { grep -E '(error|warning):' $@.log; exit 1; }
 	@touch $@
 -include $(shell find $(B)/fanalyzer -name '*.d' 2>/dev/null)
 

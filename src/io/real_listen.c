@@ -90,7 +90,7 @@ static struct real_listen_addr *find_addr(struct real_world *world, const struct
 
 static int local_addr(int fd, struct io_addr *out)
 {
-    struct sockaddr_storage sa;
+    struct sockaddr_storage sa = {0};
     socklen_t sa_len = sizeof sa;
     if (getsockname(fd, (struct sockaddr *)&sa, &sa_len) != 0)
         return real_err(errno);
@@ -131,6 +131,7 @@ static int open_listener(struct real_world *world, const struct io_listen_option
 static void drop_addr(struct real_world *world, struct real_listen_addr *known)
 {
     (void)pthread_mutex_lock(&world->listen_lock);
+    ASSERT(known != NULL);
     ASSERT(known->count > 0);
     if (--known->count == 0) {
         list_remove(&known->link);
@@ -210,7 +211,7 @@ void real_accept_ready(struct real_sock *listener)
     int fds_max = limit.rlim_cur > INT32_MAX ? INT32_MAX : (int)limit.rlim_cur;
     // What is left over after the bound is reported again by the next poll.
     for (int i = 0; i < REAL_ACCEPT_MAX && !listener->closed; i++) {
-        struct sockaddr_storage sa;
+        struct sockaddr_storage sa = {0};
         socklen_t sa_len = sizeof sa;
         memset(&sa, 0, sizeof sa);
         int fd = accept4(listen_fd, (struct sockaddr *)&sa, &sa_len, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -81,7 +81,7 @@ int real_sock_create(struct real_io *io, int fd, struct real_sock **out)
 int real_connect(struct io *base, const struct io_addr *addr, struct io_sock **out)
 {
     struct sockaddr_storage sa;
-    struct real_sock *sock;
+    struct real_sock *sock = NULL;
     int one = 1;
     socklen_t sa_len = real_addr_out(addr, &sa);
     int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -97,13 +97,14 @@ int real_connect(struct io *base, const struct io_addr *addr, struct io_sock **o
     int rc = real_sock_create((struct real_io *)base, fd, &sock);
     if (rc != 0)
         return rc;
+    ASSERT(sock != NULL);
     *out = &sock->base;
     return 0;
 }
 
 int real_sock_addr(struct io_sock *base, struct io_addr *out)
 {
-    struct sockaddr_storage sa;
+    struct sockaddr_storage sa = {0};
     socklen_t sa_len = sizeof sa;
     if (getsockname(sock_fd((struct real_sock *)base), (struct sockaddr *)&sa, &sa_len) != 0)
         return real_err(errno);
@@ -145,7 +146,7 @@ int64_t real_send(struct io_sock *base, const struct iovec *iov, int iov_count)
 {
     int fd = sock_fd((struct real_sock *)base);
     struct msghdr msg = {0};
-    memcpy(&msg.msg_iov, &iov, sizeof msg.msg_iov); // sendmsg does not write through it
+    msg.msg_iov = (struct iovec *)(uintptr_t)iov; // sendmsg does not write through it
     msg.msg_iovlen = (size_t)(iov_count < IOV_MAX ? iov_count : IOV_MAX);
     for (;;) {
         ssize_t n = sendmsg(fd, &msg, MSG_NOSIGNAL);

@@ -10,11 +10,10 @@
 #include <string.h>
 
 // Unbounded, not reentrant, silent about errors, or dependent on the locale.
-static const char *const never[] = {"strcpy",  "strcat",  "sprintf",   "vsprintf", "strtok",
-                                    "gets",    "atoi",    "atol",      "atoll",    "atof",
-                                    "strncpy", "strncat", "rand",      "srand",    "random",
-                                    "drand48", "time",    "localtime", "gmtime",   "ctime",
-                                    "asctime", "mktime",  "setlocale", "alloca",   NULL};
+static const char *const never[] = {
+    "strcpy",    "strcat", "sprintf", "vsprintf", "strtok", "gets",      "atoi",    "atol",
+    "atoll",     "atof",   "strncpy", "rand",     "srand",  "random",    "drand48", "time",
+    "localtime", "gmtime", "ctime",   "asctime",  "mktime", "setlocale", "alloca",  NULL};
 
 static const char *const allocator[] = {
     "malloc",         "calloc",        "realloc",  "free",         "strdup", "strndup",
