@@ -178,10 +178,8 @@ static int decode_nested(struct decode *d, const struct wire_field *f, void *bas
     return decode_struct(d, f->of, wire_member(base, f->offset), depth + 1);
 }
 
-static int decode_field(struct decode *d, const struct wire_field *f, void *base, int depth)
+static int decode_other(struct decode *d, const struct wire_field *f, void *base, int depth)
 {
-    if (LIKELY(f->type <= WIRE_UUID))
-        return decode_scalar(d, f->type, wire_member(base, f->offset));
     bool compact = d->flexible && !f->plain;
     void *at = wire_member(base, f->offset);
     switch (f->type) {
@@ -199,6 +197,13 @@ static int decode_field(struct decode *d, const struct wire_field *f, void *base
         ASSERT(f->type == WIRE_ARRAY);
         return decode_array(d, f, base, depth);
     }
+}
+
+static inline int decode_field(struct decode *d, const struct wire_field *f, void *base, int depth)
+{
+    if (LIKELY(f->type <= WIRE_UUID))
+        return decode_scalar(d, f->type, wire_member(base, f->offset));
+    return decode_other(d, f, base, depth);
 }
 
 static const struct wire_field *tagged_find(const struct decode *d, const struct wire_struct *type,

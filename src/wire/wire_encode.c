@@ -181,12 +181,8 @@ static void encode_nested(struct encode *e, const struct wire_field *f, const vo
     encode_struct(e, f->of, wire_cmember(base, f->offset));
 }
 
-static void encode_field(struct encode *e, const struct wire_field *f, const void *base)
+static void encode_other(struct encode *e, const struct wire_field *f, const void *base)
 {
-    if (LIKELY(f->type <= WIRE_UUID)) {
-        put_scalar(e, f->type, wire_cmember(base, f->offset));
-        return;
-    }
     bool compact = e->flexible && !f->plain;
     bool nullable = wire_may_be_null(f, e->version);
     const void *at = wire_cmember(base, f->offset);
@@ -207,6 +203,14 @@ static void encode_field(struct encode *e, const struct wire_field *f, const voi
         ASSERT(f->type == WIRE_ARRAY);
         encode_array(e, f, base);
     }
+}
+
+static inline void encode_field(struct encode *e, const struct wire_field *f, const void *base)
+{
+    if (LIKELY(f->type <= WIRE_UUID))
+        put_scalar(e, f->type, wire_cmember(base, f->offset));
+    else
+        encode_other(e, f, base);
 }
 
 static bool struct_is_default(const struct wire_struct *type, int version, const void *in);
