@@ -19,8 +19,9 @@ static int decode_struct(struct decode *d, const struct wire_struct *type, void 
 
 static int fail(struct decode *d, int err)
 {
+    ASSERT(d->in->err == 0); // whoever calls has looked at it
     cursor_fail(d->in, err);
-    return d->in->err;
+    return err;
 }
 
 // The next n bytes; NULL (and the cursor's error) when there are fewer.
