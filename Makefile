@@ -237,7 +237,7 @@ ANALYZED := $(call by_hand,$(ROOM_SOURCES) $(MAIN_SOURCE) $(TOOL_SOURCES) $(TIDY
 check-fanalyzer: $(patsubst %.c,$(B)/fanalyzer/%.ok,$(ANALYZED))
 $(B)/fanalyzer/%.ok: %.c $(B)/flags
 	@mkdir -p $(@D)
-	@$(CC) $(CFLAGS_ALL) -fanalyzer -Wno-analyzer-use-of-uninitialized-value \
+	@$(CC) $(CFLAGS_ALL) -fanalyzer -fdiagnostics-path-format=none -Wno-analyzer-use-of-uninitialized-value \
 		-MMD -MP -MT $@ -MF $(B)/fanalyzer/$*.d -c -o /dev/null $<
 	@touch $@
 check-clang-tidy: $(patsubst %.c,$(B)/clang-tidy/%.ok,$(ANALYZED))

@@ -192,6 +192,7 @@ static void closure_take(struct journal *journal, uint64_t bytes)
         struct journal_lane *lane = &journal->lanes[i];
         while (lane->pending.next != lane->scan) {
             struct list *it = list_pop_front(&lane->pending);
+            ASSERT(it != NULL); // scan is the head or stands behind the first
             struct journal_submission *s = CONTAINER_OF(it, struct journal_submission, link);
             list_push_back(&group->submissions, it);
             group->frames += s->frames_count;
@@ -215,6 +216,7 @@ bool lanes_take(struct journal *journal)
     ASSERT(list_empty(&group->submissions));
     ASSERT(group->taken_bytes == 0);
     uint32_t count = journal->options.ports_count;
+    ASSERT(count > 0);
     bool any;
     do {
         any = false;

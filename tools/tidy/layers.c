@@ -79,20 +79,21 @@ static void remember(const char *header)
         snprintf(included[included_count++], sizeof included[0], "%s", header);
 }
 
-// The header that belongs to a source: src/room/x.c has room/x.h, and so has x_test.c.
-static bool own_header(const struct tidy_file *f, char *out, size_t size)
+// src/room/x.c begins with room/x.h, or with room/x_int.h, which includes it.
+static bool is_own(const struct tidy_file *f, const char *header)
+{
+    char stem[TIDY_PATH_SIZE];
+    snprintf(stem, sizeof stem, "%.*s", (int)strlen(f->path) - 6, f->path + 4);
+    size_t len = strlen(stem);
+    if (strncmp(header, stem, len) != 0)
+        return false;
+    return strcmp(header + len, ".h") == 0 || strcmp(header + len, "_int.h") == 0;
+}
+
+static bool has_own(const struct tidy_file *f)
 {
     char path[TIDY_PATH_SIZE];
-    size_t len = strlen(f->path) - 2;
-    if (f->is_test)
-        len -= strlen("_test");
-    snprintf(path, sizeof path, "%.*s.h", (int)len, f->path);
-    if (access(path, R_OK) == 0) {
-        snprintf(out, size, "%s", path + 4);
-        return true;
-    }
-    snprintf(path, sizeof path, "%.*s_int.h", (int)len, f->path);
-    snprintf(out, size, "%s", path + 4);
+    snprintf(path, sizeof path, "%.*s.h", (int)strlen(f->path) - 2, f->path);
     return access(path, R_OK) == 0;
 }
 
@@ -114,10 +115,8 @@ static void check_layer(const struct tidy_file *f, int line, const char *header)
 
 void tidy_check_includes(const struct tidy_file *f)
 {
-    char own[TIDY_PATH_SIZE] = "";
     bool first = true;
-    bool wants_own = f->room[0] != '\0' && !f->is_header && !f->is_generated && !f->is_fuzz &&
-                     own_header(f, own, sizeof own);
+    bool wants_own = !f->is_header && !f->is_generated && !f->is_test && !f->is_fuzz && has_own(f);
     if (f->room[0] == '\0')
         return; // tools stand outside the rooms
     for (int i = 1; i <= f->lines_count; i++) {
@@ -125,8 +124,8 @@ void tidy_check_includes(const struct tidy_file *f)
         if (strncmp(f->lines[i - 1], "#include ", 9) != 0)
             continue;
         bool ours = sscanf(f->lines[i - 1], "#include \"%63[^\"]\"", header) == 1;
-        if (first && wants_own && (!ours || strcmp(header, own) != 0))
-            tidy_complain(f, i, "the first include must be \"%s\"", own);
+        if (first && wants_own && (!ours || !is_own(f, header)))
+            tidy_complain(f, i, "the first include must be the file's own header");
         first = false;
         if (!ours)
             continue;

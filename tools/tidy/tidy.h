@@ -16,7 +16,7 @@ struct tidy_file {
     const char *path; // "src/room/x.c"
     char room[32];    // "" for tools
     bool is_header;
-    bool is_test;      // x_test.c
+    bool is_test;      // x_test.c, or x_test.h, which tests share
     bool is_fuzz;      // x_fuzz.c
     bool is_generated; // its first line says so
     int lines_count;
