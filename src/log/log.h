@@ -38,9 +38,11 @@ struct log_key {
 
 struct log_store_options {
     struct io *shard;
+    struct io *recovery; // the worker that recovery runs on; NULL: no recovery
     struct io *writer, *reader; // workers
     struct journal_port *port;
     struct budget *tail_budget;  // memory of all tails; above it, tails are written and dropped
+    struct budget *read_budget;  // blobs of cold reads; NULL: not accounted
     uint64_t tail_bytes_per_log; // kept in memory for readers, if the budget allows
     uint64_t write_min_bytes;    // a log with that much unwritten is written
     uint32_t files_max;          // open files per worker
@@ -49,8 +51,13 @@ struct log_store_options {
     void (*fatal)(void *arg, int err, const char *what);
     void *arg;
 };
+// For recovery shard, writer, reader and port may be NULL; log_store_start then brings them.
 int log_store_create(const struct log_store_options *options, struct log_store **out);
-// The port may be missing while the store is made for recovery: it comes when the journal is open.
+// With a port the store is ready at once. Without one it is made for recovery: shard, writer and
+// reader must be known already, but nothing is posted to them before the port comes.
+int log_store_create(const struct log_store_options *options, struct log_store **out);
+// After recovery, from the thread that recovered, before the shard's first message: the journal is
+// open.
 void log_store_set_port(struct log_store *store, struct journal_port *port);
 void log_store_destroy(
     struct log_store *store); // after its workers have stopped; logs are destroyed too
@@ -182,7 +189,7 @@ int log_frame_key(const struct journal_replayed *frame, struct log_key *out);
 // For journal_replay.verify: reads the segment bytes behind a reference and checks each batch's
 // CRC.
 bool log_reference_verify(struct io *io, const struct journal_replayed *frame);
-// After replay, on a worker, with blocking calls: cuts the segments to what is known (relaxed logs:
+// After replay, once per log, on the worker of options.recovery, with blocking calls: cuts the segments to what is known (relaxed logs:
 // scans on for whole batches, reports each by found), rebuilds the active index.
 int log_recover(struct log *log, struct io *io, void (*found)(void *arg, const struct batch *batch),
                 void *arg);

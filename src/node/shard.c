@@ -305,6 +305,7 @@ int shard_init(struct node *node, uint32_t index)
         .shard = shard->io,
         .writer = shard->writer,
         .reader = shard->reader,
+        .recovery = node->journal_io,
         .tail_budget = &shard->tails,
         .tail_bytes_per_log = shard->broker.tail_bytes,
         .write_min_bytes = 256U << 10,

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The open files of one worker: an LRU with a limit. Files and their directories are made when they
+// are first written; who makes one owes a sync of the directories, which the next files_sync pays.
+// A file that was written leaves the LRU synced, so "is it synced" never depends on what is open.
+#ifndef WEIR_LOG_FILES_H
+#define WEIR_LOG_FILES_H
+
+#include "io/io.h"
+#include "log/log.h"
+
+#define FILES_PATH_SIZE 128
+
+enum file_kind { FILE_LOG, FILE_INDEX, FILE_TIME, FILE_KINDS };
+
+struct file_key {
+    struct log_key log;
+    int64_t base_offset;
+    enum file_kind kind;
+};
+
+struct files {
+    struct io *io;
+    struct map map;
+    struct list lru; // most recently used first
+    uint32_t count, max;
+};
+
+struct files_entry;
+
+void files_init(struct files *f, struct io *io, uint32_t max);
+void files_fini(struct files *f); // closes; syncs nothing
+// write: made when it is not there. The entry is valid until the next call that opens.
+// ERR_NOT_FOUND, ERR_IO …
+int files_open(struct files *f, const struct file_key *key, bool write, struct files_entry **out);
+struct io_file *files_file(struct files_entry *e);
+int files_write(struct files_entry *e, uint64_t offset, const struct iovec *iov, int iov_count);
+int files_sync(struct files *f, struct files_entry *e); // nothing when it was not written
+int files_sync_all(struct files *f);
+// Syncs the file if it is open and written; 0 when it is not open.
+int files_sync_key(struct files *f, const struct file_key *key);
+void files_close(struct files *f, const struct file_key *key); // no-op when it is not open
+void files_close_log(struct files *f, const struct log_key *key);
+
+void files_path(const struct file_key *key, char out[FILES_PATH_SIZE]);
+void files_dir(const struct log_key *key, char out[FILES_PATH_SIZE]);
+
+#endif

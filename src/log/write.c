@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From the tail to the segments, the shard's half: which batches and index entries go out next. One
+// job per log is under way at a time and concerns one segment, which makes the order of everything
+// that reaches a file plain. A job that meets a full disk is kept as it is and posted again later.
+#include "base/assert.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "log/log_int.h"
+
+#define JOB_BYTES_MAX  (4U << 20)
+#define JOB_PIECES_MAX 4096U
+#define INDEX_BYTES_MAX (64U << 20)
+#define RETRY_NS        1000000000
+
+struct write_job {
+    struct job job;
+    int64_t segment;
+    struct write_piece *pieces;
+    uint32_t count, cap;
+    uint64_t from, to; // numbers of the batches it covers; those written before are left out
+    struct buf index, time;
+    uint64_t index_at, time_at;
+    bool sync;
+};
+
+static int write_work(struct job *job)
+{
+    struct write_job *w = CONTAINER_OF(job, struct write_job, job);
+    const struct log_key *key = &job->log->key;
+    int err = 0;
+    if (w->count > 0)
+        err = segment_write(job->files, key, w->segment, w->pieces, w->count);
+    // Kafka's tools open .index for .timeindex: they are made together.
+    if (err == 0 && w->index.len + w->time.len > 0)
+        err = segment_write_index(job->files, key, w->segment, FILE_INDEX, w->index_at,
+                                  buf_slice(&w->index));
+    if (err == 0 && w->index.len + w->time.len > 0)
+        err = segment_write_index(job->files, key, w->segment, FILE_TIME, w->time_at,
+                                  buf_slice(&w->time));
+    for (int kind = 0; err == 0 && w->sync && kind < FILE_KINDS; kind++) {
+        struct file_key file = {
+            .log = *key, .base_offset = w->segment, .kind = (enum file_kind)kind};
+        err = files_sync_key(job->files, &file);
+    }
+    return err;
+}
+
+static void write_release(struct job *job)
+{
+    struct write_job *w = CONTAINER_OF(job, struct write_job, job);
+    for (uint32_t i = 0; i < w->count; i++)
+        blob_unref(w->pieces[i].piece.blob);
+    mem_free(w->pieces);
+    buf_fini(&w->index);
+    buf_fini(&w->time);
+    mem_free(w);
+}
+
+static void mark_written(struct log *log, const struct write_job *w)
+{
+    struct log_store *store = log->store;
+    uint64_t n = w->from > log->tail.first ? w->from : log->tail.first;
+    for (; n < w->to; n++) {
+        struct tail_entry *e = tail_at(&log->tail, n);
+        if (e->written)
+            continue;
+        e->written = true;
+        ASSERT(log->unwritten_bytes >= e->piece.len);
+        log->unwritten_bytes -= e->piece.len;
+        store->stats.unwritten_bytes -= e->piece.len;
+        store->stats.written_bytes += e->piece.len;
+    }
+    while (log->unwritten_from < log->tail.end &&
+           tail_at(&log->tail, log->unwritten_from)->written)
+        log->unwritten_from++;
+}
+
+// Relaxed logs: what is written counts as durable.
+static void advance_relaxed(struct log *log)
+{
+    struct tail *t = &log->tail;
+    while (t->durable < t->end && tail_at(t, t->durable)->written) {
+        log_advance(log, tail_at(t, t->durable)->last_offset + 1);
+        t->durable++;
+    }
+}
+
+static void disk_full(struct log_store *store, struct job *job)
+{
+    store->nospace = true;
+    job->keep = true;
+    job->log->pending++; // the job still holds the log; given back when it is posted again
+    list_push_back(&store->retry, &job->link);
+    if (!io_timer_running(&store->retry_timer))
+        io_timer_start(store->o.shard, &store->retry_timer,
+                       io_now_ns(store->o.shard) + RETRY_NS);
+}
+
+static void write_answer(struct job *job)
+{
+    struct write_job *w = CONTAINER_OF(job, struct write_job, job);
+    struct log *log = job->log;
+    struct log_store *store = log->store;
+    ASSERT(log->writing);
+    ASSERT(store->writes_active > 0);
+    if (job->err == ERR_NOSPACE && !log->deleted) {
+        disk_full(store, job);
+        if (log->cutting)
+            store_cut_failed(store, ERR_NOSPACE);
+        return;
+    }
+    log->writing = false;
+    store->writes_active--;
+    if (job->err != 0) {
+        store_fail(store, job->err, "segment");
+        store_cut_failed(store, job->err);
+        return;
+    }
+    if (log->deleted)
+        return;
+    mark_written(log, w);
+    struct segment *s = log_segment_at(log, w->segment);
+    if (s != NULL)
+        s->dirty = !w->sync;
+    if (log->options.relaxed)
+        advance_relaxed(log);
+    log_tail_shrink(log, store->short_of_memory ? 0 : store->o.tail_bytes_per_log);
+    if (log->cutting)
+        store_cut_step(log);
+    else if (log->unwritten_bytes >= store->o.write_min_bytes || log->options.relaxed)
+        log_write(log, false);
+}
+
+// ---- choosing
+
+static void job_add(struct write_job *w, const struct tail_entry *e)
+{
+    if (w->count == w->cap) {
+        w->cap = w->cap == 0 ? 8 : w->cap * 2;
+        w->pieces = mem_realloc(w->pieces, w->cap * sizeof *w->pieces);
+    }
+    blob_ref(e->piece.blob);
+    w->pieces[w->count++] = (struct write_piece){
+        .piece = e->piece, .bytes = blob_piece_slice(e->piece), .position = e->position};
+}
+
+static struct write_job *job_new(struct log *log, int64_t segment, bool sync)
+{
+    struct write_job *w = mem_zalloc(sizeof *w);
+    w->job.log = log;
+    w->job.files = &log->store->writer_files;
+    w->job.work = write_work;
+    w->job.answer = write_answer;
+    w->job.release = write_release;
+    w->segment = segment;
+    w->sync = sync;
+    buf_init(&w->index, INDEX_BYTES_MAX);
+    buf_init(&w->time, INDEX_BYTES_MAX);
+    return w;
+}
+
+// Index entries follow the data: only those of batches that are in the file once the job is done.
+static void job_add_index(struct write_job *w, struct segment *s, uint32_t below)
+{
+    uint32_t n = segment_pending_below(s, below);
+    uint32_t offsets = 0, times = 0;
+    for (uint32_t i = 0; i < s->pending_count; i++) {
+        offsets += s->pending[i].has_offset ? 1 : 0;
+        times += s->pending[i].has_time ? 1 : 0;
+    }
+    ASSERT(s->index_count >= offsets);
+    ASSERT(s->time_count >= times);
+    w->index_at = (uint64_t)(s->index_count - offsets) * INDEX_ENTRY_BYTES;
+    w->time_at = (uint64_t)(s->time_count - times) * TIME_ENTRY_BYTES;
+    segment_take_pending(s, n, &w->index, &w->time);
+}
+
+// The batches of one segment, from the oldest unwritten one on. Returns where in the segment the
+// first batch lies that stays out (its size when none does).
+static uint32_t job_gather(struct write_job *w, struct log *log, uint64_t limit)
+{
+    struct segment *s = log_segment_at(log, w->segment);
+    uint64_t bytes = 0, n = w->from;
+    for (; n < limit && bytes < JOB_BYTES_MAX && w->count < JOB_PIECES_MAX; n++) {
+        const struct tail_entry *e = tail_at(&log->tail, n);
+        if (e->segment != w->segment)
+            break;
+        if (e->written)
+            continue;
+        job_add(w, e);
+        bytes += e->piece.len;
+    }
+    w->to = n;
+    if (n == log->tail.end || tail_at(&log->tail, n)->segment != w->segment)
+        return s->size_bytes;
+    return tail_at(&log->tail, n)->position;
+}
+
+// A segment whose batches are all written, and whose files want something all the same: index
+// entries, a sync.
+static struct segment *idle_segment(struct log *log, bool cut)
+{
+    int64_t written = log->end_offset;
+    if (log->unwritten_from < log->tail.end)
+        written = tail_at(&log->tail, log->unwritten_from)->base_offset;
+    for (uint32_t i = 0; i < log->segments_count; i++) {
+        struct segment *s = &log->segments[i];
+        if (s->state == SEGMENT_CLEAN || s->last_offset >= written)
+            continue;
+        if (cut && (s->dirty || s->pending_count > 0))
+            return s;
+        if (s->state == SEGMENT_SEALED && s->pending_count > 0)
+            return s;
+    }
+    return NULL;
+}
+
+static struct write_job *choose(struct log *log, bool cut)
+{
+    struct tail *t = &log->tail;
+    while (log->unwritten_from < t->end && tail_at(t, log->unwritten_from)->written)
+        log->unwritten_from++;
+    uint64_t limit = cut || log->options.relaxed ? t->end : t->durable;
+    if (log->unwritten_from < limit) {
+        int64_t segment = tail_at(t, log->unwritten_from)->segment;
+        struct write_job *w = job_new(log, segment, cut);
+        w->from = log->unwritten_from;
+        uint32_t below = job_gather(w, log, limit);
+        struct segment *s = log_segment_at(log, segment);
+        ASSERT(s != NULL);
+        job_add_index(w, s, below);
+        return w;
+    }
+    struct segment *s = idle_segment(log, cut);
+    if (s == NULL)
+        return NULL;
+    struct write_job *w = job_new(log, s->base_offset, cut);
+    w->from = w->to = limit;
+    job_add_index(w, s, s->size_bytes);
+    return w;
+}
+
+bool log_write(struct log *log, bool cut)
+{
+    ASSERT(!log->writing);
+    ASSERT(!log->options.memory);
+    if (log->deleted || !log->tidy)
+        return false;
+    struct write_job *w = choose(log, cut);
+    if (w == NULL)
+        return false;
+    log->writing = true;
+    log->store->writes_active++;
+    job_post(&w->job, log->store->o.writer);
+    return true;
+}
+
+bool log_write_blocking(struct log *log, struct files *files, int *out_err)
+{
+    struct write_job *w = choose(log, false);
+    if (w == NULL)
+        return false;
+    w->job.files = files;
+    int err = write_work(&w->job);
+    if (err == 0) {
+        mark_written(log, w);
+        struct segment *s = log_segment_at(log, w->segment);
+        if (s != NULL)
+            s->dirty = true;
+    }
+    write_release(&w->job);
+    *out_err = err;
+    return err == 0;
+}
