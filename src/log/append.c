@@ -74,7 +74,6 @@ struct segment *log_roll(struct log *log, int64_t base_offset)
     }
     struct segment fresh;
     segment_init(&fresh, base_offset);
-    log->store->stats.segments++;
     log_mark_dirty(log);
     return segments_insert(&log->segments, &log->segments_count, &log->segments_cap, &fresh);
 }
@@ -117,8 +116,7 @@ void log_epoch_add(struct log *log, int32_t epoch, int64_t offset)
 void log_epochs_trim(struct log *log)
 {
     uint32_t drop = 0;
-    while (drop + 1 < log->epochs_count &&
-           log->epochs[drop + 1].start_offset <= log->start_offset)
+    while (drop + 1 < log->epochs_count && log->epochs[drop + 1].start_offset <= log->start_offset)
         drop++;
     log->epochs_count -= drop;
     if (drop > 0)

@@ -81,11 +81,16 @@ static void entry_drop(struct files *f, struct files_entry *e)
     f->count--;
 }
 
-void files_fini(struct files *f)
+void files_close_all(struct files *f)
 {
     struct list *it;
     while ((it = list_first(&f->lru)) != NULL)
         entry_drop(f, CONTAINER_OF(it, struct files_entry, lru));
+}
+
+void files_fini(struct files *f)
+{
+    files_close_all(f);
     map_fini(&f->map);
 }
 
@@ -146,8 +151,8 @@ static int make_dirs(struct files *f, const struct log_key *key)
     return io_mkdir(f->io, path);
 }
 
-static int open_file(struct files *f, const struct file_key *key, bool write,
-                     struct io_file **out, bool *out_created)
+static int open_file(struct files *f, const struct file_key *key, bool write, struct io_file **out,
+                     bool *out_created)
 {
     char path[FILES_PATH_SIZE];
     files_path(key, path);
@@ -222,6 +227,13 @@ int files_write(struct files_entry *e, uint64_t offset, const struct iovec *iov,
     ASSERT(e->write);
     e->dirty = true;
     return io_write(e->file, offset, iov, iov_count);
+}
+
+int files_truncate(struct files_entry *e, uint64_t size_bytes)
+{
+    ASSERT(e->write);
+    e->dirty = true;
+    return io_truncate(e->file, size_bytes);
 }
 
 int files_sync_key(struct files *f, const struct file_key *key)

@@ -40,6 +40,8 @@ int files_sync_all(struct files *f);
 // Syncs the file if it is open and written; 0 when it is not open.
 int files_sync_key(struct files *f, const struct file_key *key);
 void files_close(struct files *f, const struct file_key *key); // no-op when it is not open
+int files_truncate(struct files_entry *e, uint64_t size_bytes);
+void files_close_all(struct files *f);
 void files_close_log(struct files *f, const struct log_key *key);
 
 void files_path(const struct file_key *key, char out[FILES_PATH_SIZE]);

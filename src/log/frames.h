@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Heads of the journal frames that concern a log. Offset, segment and position are decided at append
-// and journalled with the batch, so that replay is idempotent: the same bytes at the same place.
+// Heads of the journal frames that concern a log. Offset, segment and position are decided at
+// append and journalled with the batch, so that replay is idempotent: the same bytes at the same
+// place.
 //
 // LAYOUT of JOURNAL_BATCH and JOURNAL_REFERENCE (little-endian)
 //   OFFSET SIZE FIELD

@@ -44,7 +44,7 @@ struct log {
     uint32_t doomed_count, doomed_cap;
     struct epoch *epochs;
     uint32_t epochs_count, epochs_cap;
-    uint64_t pending; // frames in the journal and jobs with workers
+    uint64_t pending;    // frames in the journal and jobs with workers
     uint64_t cut_number; // the cut under way wants every batch below this written
     bool cutting;
     bool writing; // a write or tidy job is with the writer; one at a time
@@ -52,17 +52,17 @@ struct log {
     bool deleted;
     bool removed; // the job that removes its files is under way or done
     uint64_t leaving_seq;
-    bool touched; // by replay
+    bool touched;              // by replay
 };
 
 struct log_store {
     struct log_store_options o;
     struct list logs, leaving;
     struct list to_write, moved, resident, dirty;
-    struct list ready;        // waiters to fire at the turn's end
+    struct list ready; // waiters to fire at the turn's end
     struct list ready_lookups;
-    struct list jobs;         // with a worker or on their way back
-    struct list retry;        // write jobs that met a full disk
+    struct list jobs;  // with a worker or on their way back
+    struct list retry; // write jobs that met a full disk
     struct list cut_logs, cut_work, tidying;
     struct log_cut *cut;
     uint32_t cut_active, tidy_active; // jobs of the cut, of the tidying, with the writer
@@ -72,6 +72,7 @@ struct log_store {
     struct io_timer retry_timer;
     struct io_msg wake, start;
     bool wake_posted;
+    bool cut_begins;
     bool started, failed, nospace, short_of_memory;
     uint32_t writes_active;
     struct log_store_stats stats;
@@ -93,7 +94,8 @@ struct job {
 void job_post(struct job *job, struct io *worker);
 void store_wake(struct log_store *store); // makes sure that another turn comes
 void store_fail(struct log_store *store, int err, const char *what);
-int store_take(struct log_store *store, size_t bytes); // tail budget; reclaims. ERR_LIMIT, ERR_NOSPACE
+int store_take(struct log_store *store,
+               size_t bytes);     // tail budget; reclaims. ERR_LIMIT, ERR_NOSPACE
 void log_settle(struct log *log); // a deleted log ends when nothing is under way for it
 void log_mark_dirty(struct log *log);
 
@@ -146,16 +148,18 @@ void log_post_delete(struct log *log);
 struct known_segment { // what a file may hold
     int64_t base_offset;
     uint32_t size_bytes, index_bytes, time_bytes;
+    bool final; // installed in a snapshot: nothing was written to it since
 };
 int log_tidy_files(struct files *files, const struct log_key *key,
                    const struct known_segment *known, size_t count);
-struct known_segment *log_known(const struct log *log, size_t *out_count); // mem_free
+void log_tidy(struct log *log, bool background); // posts it
 void store_tidy_next(struct log_store *store);
 
 // ---- cut.c
 
 void store_cut_step(struct log *log); // the writer answered: what next for the cut
 void store_cut_next(struct log_store *store);
+struct segment *log_cut_segment(struct log *log); // what the cut still wants done; NULL: nothing
 void store_cut_failed(struct log_store *store, int err);
 
 // ---- read.c, reader.c

@@ -203,6 +203,8 @@ int segment_get(struct slice in, struct segment *out)
     if (s.max_timestamp_offset > s.last_offset || s.index_count > s.size_bytes ||
         s.time_count > s.index_count + 1)
         return ERR_CORRUPT;
+    s.index_flushed = s.index_count; // a cut writes and syncs the index with the data
+    s.time_flushed = s.time_count;
     *out = s;
     return 0;
 }

@@ -47,10 +47,10 @@ enum segment_state {
 };
 
 struct index_entry {
-    uint32_t position;        // where the batch starts
-    int32_t relative_offset;  // its last offset - base
-    int64_t timestamp_ms;     // with has_time: the largest so far …
-    int32_t time_relative;    // … and the last offset of its batch - base
+    uint32_t position;       // where the batch starts
+    int32_t relative_offset; // its last offset - base
+    int64_t timestamp_ms;    // with has_time: the largest so far …
+    int32_t time_relative;   // … and the last offset of its batch - base
     bool has_offset, has_time;
 };
 
@@ -58,14 +58,18 @@ struct segment {
     int64_t base_offset, last_offset;
     uint32_t size_bytes;
     uint32_t since_index_bytes;
-    uint32_t index_count, time_count; // entries, those pending included
+    uint32_t index_count, time_count;     // entries, those pending included
+    uint32_t index_flushed, time_flushed; // entries that stand in the files
     int64_t first_timestamp_ms, max_timestamp_ms, max_timestamp_offset;
     int64_t last_time_ms;
     struct index_entry *pending; // not yet given to the writer, oldest first
     uint32_t pending_count, pending_cap;
     enum segment_state state;
-    bool dirty;     // written since it was last synced
-    bool emitted;   // its record, or tombstone when GONE, is in the cut under way
+    uint32_t cut_bytes; // its size when the cut under way named it
+    bool dirty;         // written since it was last synced
+    bool removing;      // its files are on their way out
+    bool emitted;       // the cut under way names it, as active or by a record of its own
+    bool recorded;      // by a record of its own
 };
 
 void segment_init(struct segment *s, int64_t base_offset);

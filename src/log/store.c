@@ -2,8 +2,8 @@
 //
 // A shard's store: its life, the jobs that travel to the workers and back, the memory budget of the
 // tails, and the turn's end, where everything that was put off during the turn is done: waiters
-// fire, writes are posted. Waiters fire there and nowhere else, so that no callback ever runs inside
-// a call.
+// fire, writes are posted. Waiters fire there and nowhere else, so that no callback ever runs
+// inside a call.
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -49,10 +49,9 @@ int log_store_create(const struct log_store_options *options, struct log_store *
     ASSERT(options->reader != NULL);
     struct log_store *s = mem_zalloc(sizeof *s);
     s->o = *options;
-    struct list *heads[] = {&s->logs,  &s->leaving, &s->to_write,      &s->moved,
-                            &s->resident, &s->dirty, &s->ready,        &s->ready_lookups,
-                            &s->jobs,  &s->retry,   &s->cut_logs,      &s->cut_work,
-                            &s->tidying};
+    struct list *heads[] = {&s->logs,     &s->leaving,  &s->to_write,      &s->moved, &s->resident,
+                            &s->dirty,    &s->ready,    &s->ready_lookups, &s->jobs,  &s->retry,
+                            &s->cut_logs, &s->cut_work, &s->tidying};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         list_init(heads[i]);
     s->wake.run = wake_run;
@@ -101,7 +100,6 @@ static void log_free(struct log *log)
     budget_give(store->o.tail_budget, log->tail.bytes);
     store->stats.tail_bytes -= log->tail.bytes;
     store->stats.unwritten_bytes -= log->unwritten_bytes;
-    store->stats.segments -= log->segments_count;
     store->stats.logs--;
     tail_fini(&log->tail);
     for (uint32_t i = 0; i < log->segments_count; i++)
@@ -262,8 +260,10 @@ void log_delete(struct log *log)
         list_push_back(&store->ready, it);
     }
     store_wake(store);
-    struct list *links[] = {&log->link,       &log->write_link, &log->moved_link,
-                            &log->dirty_link, &log->work_link};
+    if (!list_empty(&log->work_link))
+        log->cutting = false; // its turn in the cut had not come
+    struct list *links[] = {&log->link, &log->write_link, &log->moved_link, &log->dirty_link,
+                            &log->work_link};
     for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
         list_remove(links[i]);
     list_push_back(&store->leaving, &log->link);
@@ -347,8 +347,8 @@ static void collect_moved(struct log_store *store)
     }
 }
 
-// One round only: what the callbacks make ready waits for the next turn, so that a waiter that comes
-// back at once cannot hold the shard.
+// One round only: what the callbacks make ready waits for the next turn, so that a waiter that
+// comes back at once cannot hold the shard.
 static void fire_ready(struct log_store *store)
 {
     struct list waiters, lookups;
@@ -381,6 +381,10 @@ void log_store_turn_end(struct log_store *store)
     collect_moved(store);
     fire_ready(store);
     write_under_pressure(store);
+    if (store->cut_begins) {
+        store->cut_begins = false;
+        store_cut_next(store);
+    }
     struct list again;
     list_init(&again);
     list_splice_back(&again, &store->to_write);
@@ -400,4 +404,6 @@ void log_store_turn_end(struct log_store *store)
 void log_store_stats(const struct log_store *store, struct log_store_stats *out)
 {
     *out = store->stats;
+    LIST_FOR (it, &store->logs)
+        out->segments += CONTAINER_OF(it, struct log, link)->segments_count;
 }

@@ -21,14 +21,14 @@ struct tail_entry {
 
 struct tail {
     struct tail_entry *slots;
-    uint32_t cap; // power of two, or 0
+    uint32_t cap;        // power of two, or 0
     uint64_t first, end; // numbers: [first, end) is held
     uint64_t durable;    // numbers below are durable
     uint64_t bytes;
 };
 
 void tail_init(struct tail *t);
-void tail_fini(struct tail *t); // drops the references
+void tail_fini(struct tail *t);               // drops the references
 struct tail_entry *tail_push(struct tail *t); // not initialised; counting bytes is the caller's
 struct tail_entry *tail_at(const struct tail *t, uint64_t number);
 void tail_pop(struct tail *t); // drops the oldest and its reference

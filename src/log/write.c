@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "log/log_int.h"
 
-#define JOB_BYTES_MAX  (4U << 20)
-#define JOB_PIECES_MAX 4096U
+#define JOB_BYTES_MAX   (4U << 20)
+#define JOB_PIECES_MAX  4096U
 #define INDEX_BYTES_MAX (64U << 20)
 #define RETRY_NS        1000000000
 
@@ -71,8 +71,7 @@ static void mark_written(struct log *log, const struct write_job *w)
         store->stats.unwritten_bytes -= e->piece.len;
         store->stats.written_bytes += e->piece.len;
     }
-    while (log->unwritten_from < log->tail.end &&
-           tail_at(&log->tail, log->unwritten_from)->written)
+    while (log->unwritten_from < log->tail.end && tail_at(&log->tail, log->unwritten_from)->written)
         log->unwritten_from++;
 }
 
@@ -86,6 +85,18 @@ static void advance_relaxed(struct log *log)
     }
 }
 
+static void mark_segment(struct log *log, const struct write_job *w)
+{
+    struct segment *s = log_segment_at(log, w->segment);
+    if (s == NULL)
+        return; // trimmed meanwhile
+    s->dirty = !w->sync;
+    s->index_flushed += (uint32_t)(w->index.len / INDEX_ENTRY_BYTES);
+    s->time_flushed += (uint32_t)(w->time.len / TIME_ENTRY_BYTES);
+    ASSERT(s->index_flushed <= s->index_count);
+    ASSERT(s->time_flushed <= s->time_count);
+}
+
 static void disk_full(struct log_store *store, struct job *job)
 {
     store->nospace = true;
@@ -93,8 +104,7 @@ static void disk_full(struct log_store *store, struct job *job)
     job->log->pending++; // the job still holds the log; given back when it is posted again
     list_push_back(&store->retry, &job->link);
     if (!io_timer_running(&store->retry_timer))
-        io_timer_start(store->o.shard, &store->retry_timer,
-                       io_now_ns(store->o.shard) + RETRY_NS);
+        io_timer_start(store->o.shard, &store->retry_timer, io_now_ns(store->o.shard) + RETRY_NS);
 }
 
 static void write_answer(struct job *job)
@@ -117,12 +127,12 @@ static void write_answer(struct job *job)
         store_cut_failed(store, job->err);
         return;
     }
-    if (log->deleted)
+    if (log->deleted) {
+        store_cut_step(log);
         return;
+    }
     mark_written(log, w);
-    struct segment *s = log_segment_at(log, w->segment);
-    if (s != NULL)
-        s->dirty = !w->sync;
+    mark_segment(log, w);
     if (log->options.relaxed)
         advance_relaxed(log);
     log_tail_shrink(log, store->short_of_memory ? 0 : store->o.tail_bytes_per_log);
@@ -164,15 +174,8 @@ static struct write_job *job_new(struct log *log, int64_t segment, bool sync)
 static void job_add_index(struct write_job *w, struct segment *s, uint32_t below)
 {
     uint32_t n = segment_pending_below(s, below);
-    uint32_t offsets = 0, times = 0;
-    for (uint32_t i = 0; i < s->pending_count; i++) {
-        offsets += s->pending[i].has_offset ? 1 : 0;
-        times += s->pending[i].has_time ? 1 : 0;
-    }
-    ASSERT(s->index_count >= offsets);
-    ASSERT(s->time_count >= times);
-    w->index_at = (uint64_t)(s->index_count - offsets) * INDEX_ENTRY_BYTES;
-    w->time_at = (uint64_t)(s->time_count - times) * TIME_ENTRY_BYTES;
+    w->index_at = (uint64_t)s->index_flushed * INDEX_ENTRY_BYTES;
+    w->time_at = (uint64_t)s->time_flushed * TIME_ENTRY_BYTES;
     segment_take_pending(s, n, &w->index, &w->time);
 }
 
@@ -197,20 +200,15 @@ static uint32_t job_gather(struct write_job *w, struct log *log, uint64_t limit)
     return tail_at(&log->tail, n)->position;
 }
 
-// A segment whose batches are all written, and whose files want something all the same: index
-// entries, a sync.
-static struct segment *idle_segment(struct log *log, bool cut)
+// A sealed segment whose batches are all written and whose last index entries are not.
+static struct segment *sealed_segment(struct log *log)
 {
     int64_t written = log->end_offset;
     if (log->unwritten_from < log->tail.end)
         written = tail_at(&log->tail, log->unwritten_from)->base_offset;
     for (uint32_t i = 0; i < log->segments_count; i++) {
         struct segment *s = &log->segments[i];
-        if (s->state == SEGMENT_CLEAN || s->last_offset >= written)
-            continue;
-        if (cut && (s->dirty || s->pending_count > 0))
-            return s;
-        if (s->state == SEGMENT_SEALED && s->pending_count > 0)
+        if (s->state == SEGMENT_SEALED && s->pending_count > 0 && s->last_offset < written)
             return s;
     }
     return NULL;
@@ -221,7 +219,9 @@ static struct write_job *choose(struct log *log, bool cut)
     struct tail *t = &log->tail;
     while (log->unwritten_from < t->end && tail_at(t, log->unwritten_from)->written)
         log->unwritten_from++;
-    uint64_t limit = cut || log->options.relaxed ? t->end : t->durable;
+    uint64_t limit = log->options.relaxed ? t->end : t->durable;
+    if (cut)
+        limit = log->cut_number; // no further, or a busy log would never be through
     if (log->unwritten_from < limit) {
         int64_t segment = tail_at(t, log->unwritten_from)->segment;
         struct write_job *w = job_new(log, segment, cut);
@@ -232,12 +232,12 @@ static struct write_job *choose(struct log *log, bool cut)
         job_add_index(w, s, below);
         return w;
     }
-    struct segment *s = idle_segment(log, cut);
+    struct segment *s = cut ? log_cut_segment(log) : sealed_segment(log);
     if (s == NULL)
         return NULL;
     struct write_job *w = job_new(log, s->base_offset, cut);
-    w->from = w->to = limit;
-    job_add_index(w, s, s->size_bytes);
+    w->from = w->to = log->unwritten_from;
+    job_add_index(w, s, cut ? s->cut_bytes : s->size_bytes);
     return w;
 }
 
@@ -265,9 +265,7 @@ bool log_write_blocking(struct log *log, struct files *files, int *out_err)
     int err = write_work(&w->job);
     if (err == 0) {
         mark_written(log, w);
-        struct segment *s = log_segment_at(log, w->segment);
-        if (s != NULL)
-            s->dirty = true;
+        mark_segment(log, w);
     }
     write_release(&w->job);
     *out_err = err;

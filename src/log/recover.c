@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Recovery: a log from its records, then from the journal's frames, which carry every decision that
+// was made at append; so nothing is measured, guessed or scanned, and replaying twice changes
+// nothing. Replayed batches stay in the tail (the journal still holds them) until the budget is
+// used up; then they are written at once.
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/endian.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "log/batch_int.h"
+#include "log/log_int.h"
+#include "log/scan.h"
+
+#define STATE_LOG_BYTES   24
+#define STATE_EPOCH_BYTES 12
+
+// ---- records
+
+static void count_size(struct log *log)
+{
+    log->size_bytes = 0;
+    for (uint32_t i = 0; i < log->segments_count; i++)
+        log->size_bytes += log->segments[i].size_bytes;
+}
+
+static void restore_put(struct log *log, struct segment *fresh)
+{
+    struct segment *old = log_segment_at(log, fresh->base_offset);
+    if (old != NULL) {
+        segment_fini(old);
+        *old = *fresh;
+    } else {
+        segments_insert(&log->segments, &log->segments_count, &log->segments_cap, fresh);
+    }
+}
+
+static void restore_drop(struct log *log, int64_t base_offset)
+{
+    for (uint32_t i = 0; i < log->segments_count; i++) {
+        if (log->segments[i].base_offset == base_offset) {
+            segments_remove(log->segments, &log->segments_count, i);
+            return;
+        }
+    }
+}
+
+static int restore_segment(struct log *log, const struct state_record *record)
+{
+    int64_t base = (int64_t)le64_get(record->key.data + 20);
+    if (record->value.data == NULL) {
+        restore_drop(log, base);
+        count_size(log);
+        return 0;
+    }
+    struct slice v = record->value;
+    if (v.len != 4 + SEGMENT_RECORD_BYTES)
+        return ERR_CORRUPT;
+    if (le32_get(v.data) != 1)
+        return ERR_FORMAT_VERSION;
+    struct segment s;
+    int err = segment_get(slice_of(v.data + 4, v.len - 4), &s);
+    if (err != 0)
+        return err;
+    if (s.base_offset != base || s.size_bytes == 0)
+        return ERR_CORRUPT;
+    s.state = SEGMENT_CLEAN; // what an installed snapshot names is written and synced
+    restore_put(log, &s);
+    count_size(log);
+    return 0;
+}
+
+static int restore_epochs(struct log *log, struct slice in, uint32_t count)
+{
+    if (in.len != (size_t)count * STATE_EPOCH_BYTES)
+        return ERR_CORRUPT;
+    log->epochs_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *p = in.data + (size_t)i * STATE_EPOCH_BYTES;
+        int64_t start = (int64_t)le64_get(p + 4);
+        if (log->epochs_count > 0 && log->epochs[log->epochs_count - 1].start_offset > start)
+            return ERR_CORRUPT;
+        log_epoch_add(log, (int32_t)le32_get(p), start);
+    }
+    return 0;
+}
+
+static int restore_active(struct log *log, struct slice *v, bool present)
+{
+    struct segment *old = log_active(log);
+    if (old != NULL)
+        restore_drop(log, old->base_offset);
+    if (!present)
+        return 0;
+    struct segment s;
+    if (v->len < SEGMENT_RECORD_BYTES)
+        return ERR_CORRUPT;
+    int err = segment_get(slice_of(v->data, SEGMENT_RECORD_BYTES), &s);
+    if (err != 0)
+        return err;
+    s.state = SEGMENT_ACTIVE;
+    restore_put(log, &s);
+    *v = slice_of(v->data + SEGMENT_RECORD_BYTES, v->len - SEGMENT_RECORD_BYTES);
+    // Nothing may lie behind the active segment.
+    return log->segments[log->segments_count - 1].state == SEGMENT_ACTIVE ? 0 : ERR_CORRUPT;
+}
+
+static int restore_log(struct log *log, struct slice v)
+{
+    if (v.data == NULL)
+        return 0; // a deleted topic is the catalogue's affair
+    if (v.len < STATE_LOG_BYTES)
+        return ERR_CORRUPT;
+    if (le16_get(v.data) != 1)
+        return ERR_FORMAT_VERSION;
+    bool active = (le16_get(v.data + 2) & 1U) != 0;
+    uint32_t epochs = le32_get(v.data + 4);
+    int64_t start = (int64_t)le64_get(v.data + 8);
+    int64_t end = (int64_t)le64_get(v.data + 16);
+    if (start < 0 || end < start)
+        return ERR_CORRUPT;
+    struct slice rest = slice_of(v.data + STATE_LOG_BYTES, v.len - STATE_LOG_BYTES);
+    int err = restore_active(log, &rest, active);
+    if (err == 0)
+        err = restore_epochs(log, rest, epochs);
+    if (err != 0)
+        return err;
+    log->start_offset = start;
+    log->end_offset = end;
+    log->high_watermark = end;
+    count_size(log);
+    return 0;
+}
+
+int log_restore_record(struct log *log, const struct state_record *record)
+{
+    struct log_key key;
+    int err = log_record_key(record, &key);
+    if (err != 0)
+        return err;
+    ASSERT(tail_empty(&log->tail)); // records come before frames
+    return record->kind == STATE_SEGMENT ? restore_segment(log, record)
+                                         : restore_log(log, record->value);
+}
+
+// ---- frames
+
+static int spill(struct log *log)
+{
+    int err = 0;
+    while (log_write_blocking(log, &log->store->recovery_files, &err))
+        continue;
+    if (err == 0)
+        log_tail_shrink(log, 0);
+    return err;
+}
+
+static int replay_room(struct log *log, size_t bytes)
+{
+    struct log_store *store = log->store;
+    if (budget_take(store->o.tail_budget, bytes) == 0)
+        return 0;
+    int err = 0;
+    LIST_FOR_SAFE (it, &store->resident) {
+        err = spill(CONTAINER_OF(it, struct log, tail_link));
+        if (err != 0)
+            return err;
+    }
+    // One batch may be larger than the whole budget: it must be read all the same.
+    budget_force(store->o.tail_budget, bytes);
+    return 0;
+}
+
+static int replay_body(struct log *log, const struct frame_batch *f, struct slice body)
+{
+    int err = replay_room(log, body.len);
+    if (err != 0)
+        return err;
+    struct blob *blob;
+    err = blob_create(body.len, NULL, &blob);
+    if (err != 0) {
+        budget_give(log->store->o.tail_budget, body.len);
+        return err;
+    }
+    memcpy(blob->data, body.data, body.len);
+    log_tail_add(log, f, (struct blob_piece){.blob = blob, .off = 0, .len = body.len});
+    blob_unref(blob);
+    log->tail.durable = log->tail.end;
+    return 0;
+}
+
+static int replay_place(struct log *log, const struct frame_batch *f)
+{
+    struct segment *active = log_active(log);
+    if (active == NULL || active->base_offset != f->segment) {
+        if (f->position != 0 || f->segment != f->base_offset)
+            return ERR_CORRUPT;
+        if (active != NULL && active->size_bytes == 0)
+            restore_drop(log, active->base_offset);
+        active = log_roll(log, f->segment);
+    }
+    if (active->size_bytes != f->position || active->last_offset >= f->base_offset)
+        return ERR_CORRUPT;
+    log_place(log, f);
+    log->high_watermark = log->end_offset;
+    return 0;
+}
+
+static int replay_batch(struct log *log, const struct journal_replayed *frame,
+                        struct batch *out_batch, bool *out_applied)
+{
+    struct frame_batch f;
+    struct batch b;
+    int err = frame_batch_get(frame->head, &f);
+    if (err == 0)
+        err = batch_peek_header(frame->body, &b);
+    if (err != 0)
+        return ERR_CORRUPT;
+    if (b.base_offset != f.base_offset || b.size_bytes != f.size_bytes)
+        return ERR_CORRUPT;
+    bool reference = frame->kind == JOURNAL_REFERENCE;
+    if (!reference && frame->body.len != f.size_bytes)
+        return ERR_CORRUPT;
+    *out_applied = false;
+    *out_batch = b;
+    if (f.base_offset < log->end_offset)
+        return 0;
+    // Offsets are dense but where a relaxed log wrote past the journal; log_recover scans those.
+    if (f.base_offset > log->end_offset && !log->options.relaxed)
+        return ERR_CORRUPT;
+    log->touched = true;
+    if (reference)
+        err = spill(log); // the tail has no holes: what is older must be in the file as well
+    if (err == 0)
+        err = replay_place(log, &f);
+    if (err != 0)
+        return err;
+    if (!reference)
+        err = replay_body(log, &f, frame->body);
+    *out_applied = err == 0;
+    return err;
+}
+
+static int replay_start(struct log *log, const struct journal_replayed *frame, bool *out_applied)
+{
+    struct log_key key;
+    int64_t start;
+    int err = frame_start_get(frame->head, &key, &start);
+    if (err != 0)
+        return err;
+    *out_applied = false;
+    if (start <= log->start_offset || bug(BUG_LOG_START_BACK))
+        return 0;
+    if (start > log->end_offset)
+        return ERR_CORRUPT;
+    log->start_offset = start;
+    log->touched = true;
+    log_doom(log, false);
+    *out_applied = true;
+    return 0;
+}
+
+int log_replay(struct log *log, const struct journal_replayed *frame, struct batch *out_batch,
+               bool *out_applied)
+{
+    if (frame->kind == JOURNAL_LOG_START)
+        return replay_start(log, frame, out_applied);
+    if (frame->kind != JOURNAL_BATCH && frame->kind != JOURNAL_REFERENCE)
+        return ERR_INVALID;
+    return replay_batch(log, frame, out_batch, out_applied);
+}
+
+bool log_reference_verify(struct io *io, const struct journal_replayed *frame)
+{
+    struct frame_batch f;
+    if (frame_batch_get(frame->head, &f) != 0 || frame->body.len < BATCH_HEADER_BYTES)
+        return false;
+    struct file_key key = {.log = f.key, .base_offset = f.segment, .kind = FILE_LOG};
+    char path[FILES_PATH_SIZE];
+    files_path(&key, path);
+    struct io_file *file;
+    if (io_open(io, path, 0, &file) != 0)
+        return false;
+    uint8_t *bytes = mem_try_alloc(f.size_bytes);
+    bool good = bytes != NULL &&
+                io_read(file, f.position, bytes, f.size_bytes) == (int64_t)f.size_bytes &&
+                memcmp(bytes, frame->body.data, BATCH_HEADER_BYTES) == 0 &&
+                batch_crc_ok(slice_of(bytes, f.size_bytes));
+    mem_free(bytes);
+    io_file_close(file);
+    return good;
+}
+
+// ---- relaxed logs: what was written and never journalled
+
+struct relaxed_scan {
+    struct log *log;
+    void (*found)(void *arg, const struct batch *batch);
+    void *arg;
+};
+
+static void relaxed_found(void *arg, uint64_t position, const struct batch *b)
+{
+    struct relaxed_scan *scan = arg;
+    struct frame_batch f = {
+        .key = scan->log->key,
+        .leader_epoch = b->leader_epoch,
+        .base_offset = b->base_offset,
+        .last_offset = batch_last_offset(b),
+        .segment = log_active(scan->log)->base_offset,
+        .position = (uint32_t)position,
+        .size_bytes = b->size_bytes,
+        .max_timestamp_ms = b->max_timestamp_ms,
+    };
+    log_place(scan->log, &f);
+    log_active(scan->log)->dirty = true;
+    scan->log->high_watermark = scan->log->end_offset;
+    scan->found(scan->arg, b);
+}
+
+// Looks behind the known end of the segment that begins at or before the end offset.
+static int relaxed_segment(struct relaxed_scan *rs, struct files *files, int64_t segment,
+                           uint64_t position)
+{
+    struct log *log = rs->log;
+    struct file_key key = {.log = log->key, .base_offset = segment, .kind = FILE_LOG};
+    struct files_entry *e;
+    int err = files_open(files, &key, true, &e);
+    if (err != 0)
+        return err;
+    int64_t size = io_file_size(files_file(e));
+    if (size < 0)
+        return (int)size;
+    if (size > INT32_MAX)
+        size = INT32_MAX;
+    struct scan scan;
+    scan_init(&scan, files_file(e), (uint64_t)size);
+    struct batch b;
+    if (position == 0 && (scan_header(&scan, 0, &b) != 0 || b.base_offset != segment))
+        return ERR_EOF;
+    if (position == 0)
+        log_roll(log, segment);
+    scan_valid(&scan, position, log->end_offset, relaxed_found, rs);
+    return 0;
+}
+
+static int relaxed_recover(struct log *log, void (*found)(void *arg, const struct batch *batch),
+                           void *arg)
+{
+    struct relaxed_scan rs = {log, found, arg};
+    struct files *files = &log->store->recovery_files;
+    int err = spill(log);
+    struct segment *active = log_active(log);
+    if (err == 0 && active != NULL)
+        err = relaxed_segment(&rs, files, active->base_offset, active->size_bytes);
+    // Segments that were begun after the checkpoint carry the offset at which the one before ended.
+    while (err == 0 && (active = log_active(log)) != NULL && active->size_bytes > 0)
+        err = relaxed_segment(&rs, files, log->end_offset, 0);
+    return err == ERR_NOT_FOUND || err == ERR_EOF ? 0 : err;
+}
+
+int log_recover(struct log *log, struct io *io, void (*found)(void *arg, const struct batch *batch),
+                void *arg)
+{
+    struct files *files = &log->store->recovery_files;
+    ASSERT(!log->store->started);
+    if (files->io == NULL)
+        files->io = io;
+    ASSERT(files->io == io);
+    int err = 0;
+    if (log->options.relaxed)
+        err = relaxed_recover(log, found, arg);
+    if (err == 0 && files->count > 0)
+        err = files_sync_all(files);
+    files_close_all(files);
+    if (err != 0)
+        return err;
+    // What lies below the start was condemned before the crash, or while it was restored.
+    log_doom(log, false);
+    ASSERT(log->start_offset <= log->high_watermark);
+    ASSERT(log->high_watermark == log->end_offset);
+    return 0;
+}
