@@ -186,6 +186,21 @@ void group_hold(struct group_request **slot, struct group_request *request)
     request->slot = slot;
 }
 
+void group_detach(struct group_request **slot)
+{
+    if (*slot == NULL)
+        return;
+    ASSERT((*slot)->slot == slot);
+    (*slot)->slot = NULL;
+    *slot = NULL;
+}
+
+void group_timer_stop(struct groups *groups, struct io_timer *timer)
+{
+    if (groups->shard != NULL)
+        io_timer_stop(groups->shard, timer);
+}
+
 void group_answer_slot(struct group_request **slot, int err)
 {
     struct group_request *request = *slot;
@@ -323,8 +338,12 @@ static void group_free_members(struct group *g)
 {
     MAP_FOR_SAFE (it, &g->pending)
         pending_remove(CONTAINER_OF(it, struct group_pending, node.order));
-    MAP_FOR_SAFE (it, &g->members)
-        member_remove(CONTAINER_OF(it, struct group_member, node.order));
+    MAP_FOR_SAFE (it, &g->members) {
+        struct group_member *m = CONTAINER_OF(it, struct group_member, node.order);
+        group_detach(&m->join);
+        group_detach(&m->sync);
+        member_remove(m);
+    }
     ASSERT(g->members.count == 0);
     ASSERT(g->support.count == 0);
     ASSERT(g->leader == NULL);
@@ -335,10 +354,8 @@ void group_release(struct group *g)
 {
     struct groups *groups = g->groups;
     ASSERT(g->ops_open == 0);
-    if (groups->shard != NULL) {
-        io_timer_stop(groups->shard, &g->join_timer);
-        io_timer_stop(groups->shard, &g->sync_timer);
-    }
+    group_timer_stop(groups, &g->join_timer);
+    group_timer_stop(groups, &g->sync_timer);
     group_free_members(g);
     offsets_clear(g, false);
     map_remove(&groups->by_id, &g->node);
@@ -383,6 +400,7 @@ struct groups *groups_create(const struct groups_options *options)
     groups->opt = *options;
     map_init(&groups->by_id, group_eq, options->hash_seed);
     list_init(&groups->completed);
+    list_init(&groups->ops);
     list_init(&groups->dirty);
     list_init(&groups->cutting);
     groups->wake.run = groups_wake;
@@ -451,8 +469,11 @@ void groups_destroy(struct groups *groups)
 {
     if (groups == NULL)
         return;
-    ASSERT(!groups->started || groups->stopped);
-    ASSERT(list_empty(&groups->completed));
+    groups->shard = NULL; // the actor has ended: its timers and mail went with it
+    for (struct list *it; (it = list_first(&groups->ops)) != NULL;)
+        op_drop(CONTAINER_OF(it, struct group_op, link));
+    while (list_pop_front(&groups->completed) != NULL)
+        ; // answered, but not told in time
     MAP_FOR_SAFE (it, &groups->by_id)
         group_release(CONTAINER_OF(it, struct group, node.order));
     gone_list_free(&groups->dirty);

@@ -55,7 +55,9 @@ void groups_start(struct groups *groups, struct io *shard, struct journal_port *
 // Answers everything that waits, and every later request, with COORDINATOR_NOT_AVAILABLE; stops all
 // timers. What was journalled stays journalled.
 void groups_stop(struct groups *groups);
-// After groups_stop, when nothing is open in the port and every done has run. Accepts NULL.
+// When the shard's actor has ended, or died in a crash; io is not touched. What was under way is
+// dropped and no done runs any more: a request that still waits must be alive, or cancelled before.
+// Accepts NULL.
 void groups_destroy(struct groups *groups);
 
 // ---- snapshots (checkpoint.h): emits what changed since the last installed cut, or everything.

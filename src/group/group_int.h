@@ -115,6 +115,7 @@ struct groups {
     bool started, stopped;
     struct map by_id;
     struct list completed; // group_request.link: done has to run
+    struct list ops;       // group_op.link: all that are open
     struct io_msg wake;
     bool wake_posted;
     struct io_timer expiry;
@@ -133,6 +134,7 @@ struct group_write { // one committed or deleted offset
     bool tombstone;
 };
 struct group_op {
+    struct list link;
     struct journal_barrier barrier;
     struct group *group;
     struct group_request *request; // slot; may be NULL
@@ -151,6 +153,8 @@ struct group_op {
 bool groups_admit(struct groups *groups, struct group_request *request); // false: answered
 void group_answer(struct groups *groups, struct group_request *request, int err);
 void group_answer_slot(struct group_request **slot, int err); // and empties it
+void group_detach(struct group_request **slot); // nobody will answer it: the end of the shard
+void group_timer_stop(struct groups *groups, struct io_timer *timer); // also after the actor's end
 void group_hold(struct group_request **slot, struct group_request *request);
 int group_id_check(struct slice group_id, bool empty_allowed);
 struct group *group_find(const struct groups *groups, struct slice id);
@@ -225,6 +229,7 @@ void op_save_writes(struct group_op *op);                // journals the offsets
 void op_delete_group(struct group_op *op); // journals the tombstones of everything; durable follows
 void op_barrier(struct group_op *op);      // durable when all that was journalled before is
 void op_finish(struct group_op *op);       // frees it
+void op_drop(struct group_op *op);         // frees it: what is in flight will never come home
 void group_saved(struct group *group, struct slice value); // is durable
 int op_take(struct group_op *op, size_t bytes);            // for what is journalled; ERR_BUDGET
 void dirty_mark(struct groups *groups, struct group_dirty *dirty);

@@ -191,8 +191,7 @@ void member_remove(struct group_member *m)
     struct group *group = m->group;
     ASSERT(m->join == NULL);
     ASSERT(m->sync == NULL);
-    if (group->groups->shard != NULL)
-        io_timer_stop(group->groups->shard, &m->session);
+    group_timer_stop(group->groups, &m->session);
     map_remove(&group->members, &m->node);
     if (m->instance_id.data != NULL)
         map_remove(&group->statics, &m->static_node);
@@ -267,7 +266,7 @@ int pending_add(struct group *group, struct slice id, int32_t session_timeout_ms
 void pending_remove(struct group_pending *p)
 {
     struct group *group = p->group;
-    io_timer_stop(group->groups->shard, &p->session);
+    group_timer_stop(group->groups, &p->session);
     map_remove(&group->pending, &p->node);
     group_give(group, sizeof *p + p->id.len);
     group_free(&p->id);

@@ -25,6 +25,8 @@ struct group_op *op_create(struct group *group, struct group_request *request,
     op->generation = group->generation;
     arena_init(&op->memory, GROUP_RECORD_MAX_BYTES);
     buf_init(&op->value, GROUP_RECORD_MAX_BYTES);
+    list_init(&op->link);
+    list_push_back(&group->groups->ops, &op->link);
     group->ops_open++;
     if (request != NULL)
         group_hold(&op->request, request);
@@ -40,7 +42,7 @@ int op_take(struct group_op *op, size_t bytes)
     return 0;
 }
 
-void op_finish(struct group_op *op)
+static void op_free(struct group_op *op)
 {
     struct group *group = op->group;
     ASSERT(op->request == NULL);
@@ -53,9 +55,24 @@ void op_finish(struct group_op *op)
         budget_give(group->groups->opt.budget, op->taken_bytes);
     arena_fini(&op->memory);
     buf_fini(&op->value);
+    list_remove(&op->link);
     mem_free(op);
-    if (--group->ops_open == 0 && group->deleted)
+    group->ops_open--;
+}
+
+void op_finish(struct group_op *op)
+{
+    struct group *group = op->group;
+    op_free(op);
+    if (group->ops_open == 0 && group->deleted)
         group_release(group);
+}
+
+void op_drop(struct group_op *op)
+{
+    ASSERT(op->group->groups->shard == NULL);
+    group_detach(&op->request);
+    op_free(op);
 }
 
 static void op_journalled(void *arg, const struct journal_frame *frame, int err)
