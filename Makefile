@@ -81,12 +81,12 @@ LIBS := -luv -llz4 -lzstd -lz -lsnappy -ljansson -lm
 # --- Files -----------------------------------------------------------------------------------------
 
 SOURCES := $(sort $(wildcard src/*/*.c src/*/*/*.c))
-TEST_SOURCES := $(filter %_test.c,$(SOURCES)) $(sort $(wildcard tools/*_test.c))
+TEST_SOURCES := $(filter %_test.c,$(SOURCES)) $(sort $(wildcard tools/*_test.c tools/*/*_test.c))
 FUZZ_SOURCES := $(filter %_fuzz.c,$(SOURCES))
 MAIN_SOURCE := $(wildcard src/cli/main.c)
 ROOM_SOURCES := $(filter-out %_test.c %_fuzz.c src/cli/main.c,$(SOURCES))
 TOOL_SOURCES := $(filter-out %_test.c,$(sort $(wildcard tools/*.c)))
-TIDY_SOURCES := $(sort $(wildcard tools/tidy/*.c))
+TIDY_SOURCES := $(filter-out %_test.c,$(sort $(wildcard tools/tidy/*.c)))
 HEADERS := $(sort $(wildcard src/*/*.h src/*/*/*.h))
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))

@@ -5,7 +5,6 @@
 // (x->read, x.open) and no part of a longer name; a system header is banned with its calls.
 #include "tools/tidy/tidy.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -106,16 +105,11 @@ static const char *const system_headers[] = {
     "<arpa/inet.h>", "<netdb.h>",    "<poll.h>",     "<uv.h>",      "<sys/epoll.h>",
     "<dirent.h>",    "<signal.h>",   "<threads.h>",  "<locale.h>",  NULL};
 
-static bool is_name(char c)
-{
-    return isalnum((unsigned char)c) || c == '_';
-}
-
 static bool calls(const char *code, const char *name)
 {
     size_t len = strlen(name);
     for (const char *at = code; (at = strstr(at, name)) != NULL; at++) {
-        if (at[len] != '(' || (at > code && is_name(at[-1])))
+        if (at[len] != '(' || (at > code && tidy_is_name(at[-1])))
             continue;
         bool member = (at > code && at[-1] == '.') || (at > code + 1 && at[-1] == '>');
         if (!member)

@@ -120,7 +120,7 @@ void tidy_unload(struct tidy_file *f)
     free(f->bare);
 }
 
-static bool is_name(char c)
+bool tidy_is_name(char c)
 {
     return isalnum((unsigned char)c) || c == '_';
 }
@@ -129,7 +129,7 @@ bool tidy_has_word(const char *line, const char *word)
 {
     size_t len = strlen(word);
     for (const char *at = line; (at = strstr(at, word)) != NULL; at++)
-        if ((at == line || !is_name(at[-1])) && !is_name(at[len]))
+        if ((at == line || !tidy_is_name(at[-1])) && !tidy_is_name(at[len]))
             return true;
     return false;
 }

@@ -48,6 +48,12 @@ void tidy_load_layers(const char *path)
     fclose(in);
 }
 
+void tidy_forget_layers(void)
+{
+    rooms_count = 0;
+    included_count = 0;
+}
+
 int tidy_rooms_count(void)
 {
     return rooms_count;

@@ -38,6 +38,7 @@ struct tidy_room {
 
 void tidy_load(struct tidy_file *f, const char *path); // exits when it cannot be read
 void tidy_unload(struct tidy_file *f);
+bool tidy_is_name(char c);                              // may stand in a C name
 bool tidy_has_word(const char *line, const char *word); // not as part of a longer name
 
 void tidy_complain(const struct tidy_file *f, int line, const char *format, ...)
@@ -46,6 +47,7 @@ void tidy_complain(const struct tidy_file *f, int line, const char *format, ...)
 bool tidy_marked(const struct tidy_file *f, int line, const char *what);
 
 void tidy_load_layers(const char *path);
+void tidy_forget_layers(void); // and which headers were seen: for another run
 int tidy_rooms_count(void);
 const char *tidy_room_name(int index);
 void tidy_check_includes(const struct tidy_file *f); // layers, own header first, private headers
