@@ -18,14 +18,24 @@
 // snapshot end are skipped. Snapshot files form a chain, base first; when the deltas outweigh the
 // base the next cut is full and starts a new chain.
 //
-// Files: DATA/CHECKPOINT, DATA/snapshot/%016x.snap; layouts in checkpoint.c's header
-// (journal/format.h).
+// Files: DATA/CHECKPOINT, DATA/snapshot/%016x.snap; layouts in journal/snapshot.h.
 #ifndef WEIR_JOURNAL_CHECKPOINT_H
 #define WEIR_JOURNAL_CHECKPOINT_H
 
 #include "journal/state.h"
 
 struct checkpointer;
+
+#define CHECKPOINT_CHAIN_MAX 17 // a base and 16 deltas
+
+struct checkpoint_chain_file {
+    uint64_t number, size_bytes;
+    uint32_t crc;
+};
+struct checkpoint_chain { // the snapshot files that together are the state, base first
+    struct checkpoint_chain_file files[CHECKPOINT_CHAIN_MAX];
+    uint32_t count;
+};
 
 struct checkpoint_cut { // one per part and checkpoint
     struct io_msg msg;
@@ -59,7 +69,9 @@ struct checkpoint_found {
     uint64_t sequence; // 0: none yet (a new store)
     uint64_t replay_lsn;
     uint64_t snapshot_files, records;
-    char damage[256];
+    unsigned slot; // which of the two holds it
+    struct checkpoint_chain chain;
+    char damage[256]; // in words, when ERR_CORRUPT or ERR_FORMAT_VERSION is returned
 };
 // Loads CHECKPOINT and its snapshot chain on the calling worker; each record goes to apply, oldest
 // first. ERR_CORRUPT, ERR_FORMAT_VERSION. Leftovers (temporary and unnamed snapshot files) are
@@ -69,6 +81,10 @@ int checkpoint_load(struct io *io, int (*apply)(void *arg, const struct state_re
 
 int checkpointer_create(const struct checkpoint_options *options,
                         const struct checkpoint_found *found, struct checkpointer **out);
+// Before the actors are stopped: no further checkpoint begins, and `done` is posted to reply_to
+// when the one under way is over.
+void checkpointer_quiesce(struct checkpointer *checkpointer, struct io *reply_to,
+                          struct io_msg *done);
 void checkpointer_destroy(struct checkpointer *checkpointer); // after its actor has stopped
 // From any actor: run one soon (urgent: now). `done` (may be NULL) runs on `reply_to` when the next
 // whole checkpoint that starts after this call is installed or has failed.

@@ -60,6 +60,12 @@ static int damage(struct walk *w, const char *format, ...)
 
 static int damage_at_end(struct walk *w, uint64_t later_number, uint64_t later_at)
 {
+    if (w->at == NO_ENTRY)
+        return damage(w,
+                      "%s/%016llx.wal: the opening block (byte 4096) is damaged, but a group "
+                      "follows at byte %llu. Restore a backup; or remove this file and all later "
+                      ".wal files and lose what they held.",
+                      w->dir.path, (unsigned long long)later_number, (unsigned long long)later_at);
     unsigned long long number = w->dir.entries[w->at].number;
     return damage(w,
                   "%s/%016llx.wal: damage at byte %llu, LSN %llu; later data is whole (%016llx.wal "
@@ -224,16 +230,26 @@ static int look_behind(struct walk *w, size_t entry, uint64_t from)
     return 0;
 }
 
-static int check_end(struct walk *w)
+// A file whose opening cannot be read was torn when it was opened, and then holds nothing; or it is
+// damaged.
+static int check_unsure(struct walk *w)
 {
-    int err = look_behind(w, w->at, w->pos + IO_BLOCK);
-    for (size_t i = w->at + 1; i < w->dir.count && err == 0; i++) {
+    int err = 0;
+    for (size_t i = w->at == NO_ENTRY ? 0 : w->at + 1; i < w->dir.count && err == 0; i++) {
         if (w->dir.entries[i].state != WAL_ENTRY_UNSURE)
             continue;
         err = wal_window_open(&w->window, w->io, w->dir.path, &w->dir.entries[i]);
         if (err == 0)
             err = look_behind(w, i, WAL_GROUPS_AT);
     }
+    return err;
+}
+
+static int check_end(struct walk *w)
+{
+    int err = look_behind(w, w->at, w->pos + IO_BLOCK);
+    if (err == 0)
+        err = check_unsure(w);
     if (err == 0 && w->next_lsn < w->from_lsn)
         err = damage(w,
                      "%s ends before LSN %llu, but the checkpoint was made at LSN %llu: the newest "
@@ -514,8 +530,8 @@ int wal_recover(struct io *io, const char *dir, uint64_t first_file_bytes, uint6
     if (err != 0)
         return err;
     err = find_start(&w);
-    if (err == 0 && w.start != NO_ENTRY)
-        err = walk_all(&w);
+    if (err == 0)
+        err = w.start == NO_ENTRY ? check_unsure(&w) : walk_all(&w);
     if (err == 0 && tail != NULL)
         err = tail_make(&w, first_file_bytes, tail);
     wal_window_free(&w.window);
