@@ -169,6 +169,8 @@ int journal_open(struct io *io, const struct journal_options *options, uint64_t 
     check_options(options);
     *out_recovery = (struct journal_recovery){0};
     int err = io_mkdir(io, options->dir);
+    if (err == 0)
+        err = io_sync_dir(io, "."); // else a power loss may forget the directory with all in it
     if (err != 0)
         return err;
     struct wal_tail tail;
