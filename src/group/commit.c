@@ -4,8 +4,6 @@
 // write, apply), because a transaction will bring the same records in a bundle of its own.
 #include "group/group_int.h"
 
-#include <string.h>
-
 static int commit_check(const struct group *group, const struct group_commit *commit)
 {
     if (group->state == GROUP_DEAD)
@@ -25,7 +23,8 @@ static int commit_check(const struct group *group, const struct group_commit *co
     return group->state == GROUP_COMPLETING_REBALANCE ? ERR_REBALANCE_IN_PROGRESS : 0;
 }
 
-static int commit_find(struct groups *groups, const struct group_commit *commit, struct group **out)
+static int commit_find(struct groups *groups, const struct group_commit *commit, struct group **out,
+                       bool *out_created)
 {
     int err = group_id_check(commit->group_id, true);
     if (err != 0)
@@ -35,6 +34,7 @@ static int commit_find(struct groups *groups, const struct group_commit *commit,
         return commit_check(*out, commit);
     if (commit->generation >= 0)
         return commit->group_id_not_found_known ? ERR_GROUP_ID_NOT_FOUND : ERR_ILLEGAL_GENERATION;
+    *out_created = true;
     return group_create(groups, commit->group_id, out) == 0 ? 0 : ERR_COORDINATOR_NOT_AVAILABLE;
 }
 
@@ -103,7 +103,8 @@ void groups_commit(struct groups *groups, struct group_commit *commit)
     if (!groups_admit(groups, &commit->r))
         return;
     struct group *group = NULL;
-    int err = commit_find(groups, commit, &group);
+    bool created = false;
+    int err = commit_find(groups, commit, &group, &created);
     if (err != 0) {
         group_answer(groups, &commit->r, err);
         return;
@@ -123,4 +124,6 @@ void groups_commit(struct groups *groups, struct group_commit *commit)
     }
     group_answer_slot(&op->request, err);
     op_finish(op);
+    if (created && group->ops_open == 0)
+        group_release(group); // nothing came of it
 }
