@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The table of APIs that the door serves. Which versions it serves is the schema's to say
-// (schema/kafka/*.msg hold exactly the ranges that are implemented); what a handler needs stands
-// here.
+// The table of APIs that the door serves, in order of key. Which versions it serves is the schema's
+// to say (schema/kafka/*.msg hold exactly the ranges that are implemented); what a handler needs
+// stands here.
 #include "kafka/kafka_int.h"
+
+#define PLAIN(KEY, name)                                                              \
+    {                                                                                 \
+        .key = KAFKA_API_##KEY, .advertised_min = -1, .handle = kafka_##name##_handle \
+    }
+#define GROUP(KEY, name)                                                               \
+    {                                                                                  \
+        .key = KAFKA_API_##KEY, .advertised_min = -1, .handle = kafka_##name##_handle, \
+        .fini = kafka_group_calls_fini                                                 \
+    }
 
 const struct kafka_handler kafka_handlers[] = {
     // librdkafka up to 2.8 switches compression off unless Produce is offered from version 0
@@ -18,8 +28,27 @@ const struct kafka_handler kafka_handlers[] = {
      .handle = kafka_fetch_handle,
      .cancel = kafka_fetch_cancel,
      .fini = kafka_fetch_fini},
-    {.key = KAFKA_API_METADATA, .advertised_min = -1, .handle = kafka_metadata_handle},
-    {.key = KAFKA_API_API_VERSIONS, .advertised_min = -1, .handle = kafka_api_versions_handle},
+    PLAIN(LIST_OFFSETS, list_offsets),
+    PLAIN(METADATA, metadata),
+    GROUP(OFFSET_COMMIT, offset_commit),
+    GROUP(OFFSET_FETCH, offset_fetch),
+    PLAIN(FIND_COORDINATOR, find_coordinator),
+    GROUP(JOIN_GROUP, join_group),
+    GROUP(HEARTBEAT, heartbeat),
+    GROUP(LEAVE_GROUP, leave_group),
+    GROUP(SYNC_GROUP, sync_group),
+    GROUP(DESCRIBE_GROUPS, describe_groups),
+    GROUP(LIST_GROUPS, list_groups),
+    PLAIN(API_VERSIONS, api_versions),
+    PLAIN(DELETE_RECORDS, delete_records),
+    PLAIN(INIT_PRODUCER_ID, init_producer_id),
+    PLAIN(OFFSET_FOR_LEADER_EPOCH, offset_for_leader_epoch),
+    GROUP(DELETE_GROUPS, delete_groups),
+    GROUP(OFFSET_DELETE, offset_delete),
+    {.key = KAFKA_API_DESCRIBE_PRODUCERS,
+     .advertised_min = -1,
+     .handle = kafka_describe_producers_handle,
+     .fini = kafka_describe_producers_fini},
 };
 const uint32_t kafka_handlers_count = sizeof kafka_handlers / sizeof kafka_handlers[0];
 

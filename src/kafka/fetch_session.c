@@ -14,6 +14,7 @@
 struct kafka_sessions {
     struct io *io;
     struct budget *budget;
+    uint32_t max;
     struct map by_id;
     struct list lru; // least recently used first
 };
@@ -31,11 +32,13 @@ static bool session_eq(const struct map_node *node, const void *key)
     return CONTAINER_OF(node, struct kafka_session, node)->id == *(const int32_t *)key;
 }
 
-struct kafka_sessions *kafka_sessions_create(struct io *io, struct budget *budget, uint64_t seed)
+struct kafka_sessions *kafka_sessions_create(struct io *io, struct budget *budget, uint32_t max,
+                                             uint64_t seed)
 {
     struct kafka_sessions *s = mem_zalloc(sizeof *s);
     s->io = io;
     s->budget = budget;
+    s->max = max;
     map_init(&s->by_id, session_eq, seed);
     list_init(&s->lru);
     return s;
@@ -76,10 +79,11 @@ static int32_t session_new_id(struct kafka_sessions *sessions)
 
 static bool session_slot(struct kafka_sessions *sessions)
 {
-    if (sessions->by_id.count < KAFKA_SESSIONS_MAX)
+    if (sessions->by_id.count < sessions->max)
         return true;
     struct list *oldest = list_first(&sessions->lru);
-    ASSERT(oldest != NULL);
+    if (oldest == NULL)
+        return false;
     struct kafka_session *session = CONTAINER_OF(oldest, struct kafka_session, lru);
     if (io_now_ns(sessions->io) - session->used_ns < KAFKA_SESSION_EVICT_NS)
         return false;

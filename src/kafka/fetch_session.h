@@ -14,7 +14,6 @@
 #include "base/uuid.h"
 #include "io/io.h"
 
-#define KAFKA_SESSIONS_MAX      1000 // Kafka's max.incremental.fetch.session.cache.slots
 #define KAFKA_SESSION_EVICT_NS  (120 * INT64_C(1000000000)) // unused for so long: may be replaced
 #define KAFKA_SESSION_PARTS_MAX 100000
 
@@ -44,7 +43,9 @@ struct kafka_session {
     struct kafka_sessions *sessions;
 };
 
-struct kafka_sessions *kafka_sessions_create(struct io *io, struct budget *budget, uint64_t seed);
+// `max` slots: the door's share of max.incremental.fetch.session.cache.slots.
+struct kafka_sessions *kafka_sessions_create(struct io *io, struct budget *budget, uint32_t max,
+                                             uint64_t seed);
 void kafka_sessions_destroy(struct kafka_sessions *sessions); // accepts NULL
 size_t kafka_sessions_count(const struct kafka_sessions *sessions);
 

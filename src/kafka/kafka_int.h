@@ -76,17 +76,45 @@ extern const struct kafka_handler kafka_handlers[]; // in order of key
 extern const uint32_t kafka_handlers_count;
 const struct kafka_handler *kafka_handler_find(int16_t key); // NULL
 
-#define KAFKA_HANDLER_NAMES(X) \
-    X(api_versions)            \
-    X(metadata)                \
-    X(produce)                 \
-    X(fetch)
+// One file per name.
+#define KAFKA_HANDLER_NAMES(X)   \
+    X(api_versions)              \
+    X(metadata)                  \
+    X(produce)                   \
+    X(fetch)                     \
+    X(list_offsets)              \
+    X(offset_for_leader_epoch)   \
+    X(delete_records)            \
+    X(describe_producers)        \
+    X(find_coordinator)          \
+    X(join_group)                \
+    X(sync_group)                \
+    X(heartbeat)                 \
+    X(leave_group)               \
+    X(offset_commit)             \
+    X(offset_fetch)              \
+    X(offset_delete)             \
+    X(describe_groups)           \
+    X(list_groups)               \
+    X(delete_groups)             \
+    X(init_producer_id)          \
+    X(create_topics)             \
+    X(delete_topics)             \
+    X(create_partitions)         \
+    X(describe_configs)          \
+    X(incremental_alter_configs) \
+    X(alter_configs)             \
+    X(describe_cluster)          \
+    X(describe_log_dirs)         \
+    X(describe_topic_partitions)
 
 #define KAFKA_DECLARE(name) void kafka_##name##_handle(struct kafka_request *r);
 KAFKA_HANDLER_NAMES(KAFKA_DECLARE)
 #undef KAFKA_DECLARE
 void kafka_fetch_cancel(struct kafka_request *r);
 void kafka_fetch_fini(struct kafka_request *r);
+void kafka_describe_producers_fini(struct kafka_request *r);
+void kafka_group_calls_fini(struct kafka_request *r);
 
 // ---- a request
 
