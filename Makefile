@@ -33,7 +33,7 @@ WARN += -Wcomma -Wconditional-uninitialized -Wunreachable-code-aggressive -Wassi
 KNOWN_COMPILER := 14
 else
 WARN += -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wjump-misses-init -Warith-conversion \
-	-Wstack-usage=16384 -Wno-format-truncation
+	-Wno-format-truncation
 KNOWN_COMPILER := 12
 endif
 # Warnings are errors only with the compilers that the checks run with: a newer one may warn of new
@@ -51,7 +51,8 @@ FLAVOUR_CFLAGS += -fcf-protection=full
 endif
 FLAVOUR_LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 ifeq ($(CC_KIND),gcc)
-FLAVOUR_CFLAGS += -ftrivial-auto-var-init=zero
+# Frames are judged here only: sanitizers put red zones around every variable.
+FLAVOUR_CFLAGS += -ftrivial-auto-var-init=zero -Wstack-usage=16384
 endif
 else ifeq ($(SAN),asan)
 FLAVOUR_CFLAGS := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
