@@ -141,7 +141,7 @@ verb_start() {
     nohup "${pin[@]}" java -Xms"${KAFKA_HEAP:-1g}" -Xmx"${KAFKA_HEAP:-1g}" -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 \
         -XX:InitiatingHeapOccupancyPercent=35 -XX:+ExplicitGCInvokesConcurrent -Djava.awt.headless=true \
         -Dlog4j2.configurationFile="$run/log4j2.xml" -cp "$libs/*" kafka.Kafka "$run/server.properties" \
-        >"$run/log" 2>&1 </dev/null 9>&- &
+        >"$run/log" 2>&1 </dev/null &
     echo $! >"$run/pid"
     wait_ready "$run" "$port"
     echo "$port" >"$run/port"
