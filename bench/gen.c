@@ -209,6 +209,21 @@ static void mode_create(void)
     rd_kafka_destroy(rk);
 }
 
+static void mode_delete(void)
+{
+    rd_kafka_t *rk = client_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new());
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(opt.topic);
+    rd_kafka_DeleteTopics(rk, &topic, 1, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 60000);
+    if (!event || rd_kafka_event_error(event))
+        die("DeleteTopics: %s", event ? rd_kafka_event_error_string(event) : "no answer in 60 s");
+    rd_kafka_event_destroy(event);
+    rd_kafka_DeleteTopic_destroy(topic);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+}
+
 static char *payload_new(void)
 {
     char *payload = malloc(opt.size_bytes < 16 ? 16 : opt.size_bytes);
@@ -359,25 +374,43 @@ static rd_kafka_t *reader_new(rd_kafka_queue_t **out)
     return rk;
 }
 
-static int64_t reader_assign(rd_kafka_t *rk, bool at_end)
+// A server that has just started may say for a moment that it leads nothing: that is waited out.
+static void watermarks(rd_kafka_t *rk, int32_t partition, int64_t *low, int64_t *high)
 {
-    int64_t records = 0;
-    int n = partitions_seen(rk);
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(n);
+    rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
+    for (int i = 0; i < 300; i++) {
+        err = rd_kafka_query_watermark_offsets(rk, opt.topic, partition, low, high, 20000);
+        if (!err)
+            return;
+        usleep(200000);
+    }
+    die("watermarks: %s", rd_kafka_err2str(err));
+}
+
+// Where to read from, and how many records lie behind that.
+static rd_kafka_topic_partition_list_t *reader_positions(rd_kafka_t *rk, bool at_end, int64_t *records)
+{
+    int n = 0;
+    for (int i = 0; i < 300 && !(n = partitions_seen(rk)); i++)
+        usleep(200000);
     if (!n)
         die("%s: no such topic", opt.topic);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(n);
+    *records = 0;
     for (int p = 0; p < n; p++) {
         int64_t low, high;
-        rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(rk, opt.topic, p, &low, &high, 20000);
-        if (err)
-            die("watermarks: %s", rd_kafka_err2str(err));
+        watermarks(rk, p, &low, &high);
         rd_kafka_topic_partition_list_add(list, opt.topic, p)->offset = at_end ? high : low;
-        records += high - low;
+        *records += high - low;
     }
+    return list;
+}
+
+static void reader_assign(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list)
+{
     if (rd_kafka_assign(rk, list))
         die("assign");
     rd_kafka_topic_partition_list_destroy(list);
-    return records;
 }
 
 struct pacing {
@@ -448,7 +481,8 @@ static void mode_e2e(void)
         opt.size_bytes = 8;
     latencies_init(&l, (size_t) (opt.rate * (opt.seconds + 2) * 2));
     rd_kafka_t *rk = reader_new(&queue);
-    reader_assign(rk, true);
+    int64_t records;
+    reader_assign(rk, reader_positions(rk, true, &records));
     usleep(500000);
     struct server_use use = use_begin();
     int64_t start = now_ns();
@@ -473,9 +507,11 @@ static void mode_consume(void)
     rd_kafka_message_t *batch[1000];
     rd_kafka_queue_t *queue;
     rd_kafka_t *rk = reader_new(&queue);
-    partitions_seen(rk);
+    int64_t records, seen = 0, bytes = 0;
+    rd_kafka_topic_partition_list_t *list = reader_positions(rk, false, &records);
     struct server_use use = use_begin();
-    int64_t records = reader_assign(rk, false), start = now_ns(), seen = 0, bytes = 0, quiet_ns = start;
+    int64_t start = now_ns(), quiet_ns = start;
+    reader_assign(rk, list);
     if (opt.records && opt.records < records)
         records = opt.records;
     while (seen < records) {
@@ -537,10 +573,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } modes[] = {{"create", mode_create}, {"produce", mode_produce}, {"one", mode_one},
-                 {"e2e", mode_e2e},       {"consume", mode_consume}};
+    } modes[] = {{"create", mode_create}, {"delete", mode_delete}, {"produce", mode_produce},
+                 {"one", mode_one},       {"e2e", mode_e2e},       {"consume", mode_consume}};
     if (argc < 2 || argc % 2)
-        die("create|produce|one|e2e|consume [--server --topic --partitions --size --codec --seconds | --bytes "
+        die("create|delete|produce|one|e2e|consume [--server --topic --partitions --size --codec --seconds | --bytes "
             "--records --rate --crc on|off --pid --topic-config NAME=VALUE]");
     for (int i = 2; i + 1 < argc; i += 2)
         option(argv[i], argv[i + 1]);

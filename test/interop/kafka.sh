@@ -8,6 +8,7 @@
 #   kafka.sh install                 fetch the jars into $KAFKA_LIBS (needs java 17 or later and mvn)
 #   kafka.sh start RUN PORT [WORD..] start on 127.0.0.1:PORT, controller on PORT+1; keeps or creates RUN/data; waits until it answers
 #                                    words: flush = fsync on every append; acl = ACL APIs on, what no ACL names stays allowed
+#   kafka.sh prepare RUN PORT [WORD..] only format and configure; then `kafka.sh exec RUN` becomes the broker (bench does)
 #   kafka.sh stop RUN | status RUN   by the process id in RUN/pid
 #   kafka.sh wipe RUN                forget all data, while stopped
 #   kafka.sh tool CLASS [ARG..]      one of Kafka's command line classes
@@ -120,6 +121,24 @@ wait_ready() { # RUN PORT
     die "no answer on port $2 after 120 s, see $1/log"
 }
 
+verb_prepare() { # RUN PORT [WORD..]: configuration and a formatted data folder
+    local run=$1 id
+    mkdir -p "$run"
+    server_config "$@"
+    [ ! -f "$run/data/meta.properties" ] || return 0
+    id=$(tool kafka.tools.StorageTool random-uuid 2>/dev/null | tail -1)
+    tool kafka.tools.StorageTool format --standalone -t "$id" -c "$run/server.properties" >"$run/format.log" 2>&1 ||
+        { cat "$run/format.log" >&2; die "could not format $run/data"; }
+}
+
+# Become the broker of a folder that was started once. The options are those of Kafka's own start script, so that the
+# peer runs as its makers run it.
+verb_exec() {
+    exec java -Xms"${KAFKA_HEAP:-1g}" -Xmx"${KAFKA_HEAP:-1g}" -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 \
+        -XX:InitiatingHeapOccupancyPercent=35 -XX:+ExplicitGCInvokesConcurrent -Djava.awt.headless=true \
+        -Dlog4j2.configurationFile="$1/log4j2.xml" -cp "$libs/*" kafka.Kafka "$1/server.properties"
+}
+
 verb_start() {
     [ $# -ge 2 ] || die 'start RUN PORT [flush] [acl]'
     mkdir -p "$1"
@@ -129,19 +148,10 @@ verb_start() {
     shift 2
     installed || verb_install
     alive "$run" && die "already running, process $(cat "$run/pid")"
-    server_config "$run" "$port" "$@"
-    if [ ! -f "$run/data/meta.properties" ]; then
-        local id; id=$(tool kafka.tools.StorageTool random-uuid 2>/dev/null | tail -1)
-        tool kafka.tools.StorageTool format --standalone -t "$id" -c "$run/server.properties" >"$run/format.log" 2>&1 ||
-            { cat "$run/format.log" >&2; die "could not format $run/data"; }
-    fi
+    verb_prepare "$run" "$port" "$@"
     if [ -n "${KAFKA_CPUS:-}" ]; then pin=(taskset -c "$KAFKA_CPUS"); fi
     t0=$(date +%s%N)
-    # The options of Kafka's own start script, so that the peer runs as its makers run it.
-    nohup "${pin[@]}" java -Xms"${KAFKA_HEAP:-1g}" -Xmx"${KAFKA_HEAP:-1g}" -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 \
-        -XX:InitiatingHeapOccupancyPercent=35 -XX:+ExplicitGCInvokesConcurrent -Djava.awt.headless=true \
-        -Dlog4j2.configurationFile="$run/log4j2.xml" -cp "$libs/*" kafka.Kafka "$run/server.properties" \
-        >"$run/log" 2>&1 </dev/null &
+    nohup "${pin[@]}" bash "${BASH_SOURCE[0]}" exec "$run" >"$run/log" 2>&1 </dev/null &
     echo $! >"$run/pid"
     wait_ready "$run" "$port"
     echo "$port" >"$run/port"
@@ -197,8 +207,8 @@ LIST
 verb=${1:-}
 [ $# -gt 0 ] && shift
 case $verb in
-install | start) "verb_$verb" "$@" ;;
-stop | status | wipe | scripts) [ $# -eq 1 ] || die "$verb needs a folder"; mkdir -p "$1"; "verb_$verb" "$(cd "$1" && pwd)" ;;
+install | start | prepare) "verb_$verb" "$@" ;;
+stop | status | wipe | scripts | exec) [ $# -eq 1 ] || die "$verb needs a folder"; mkdir -p "$1"; "verb_$verb" "$(cd "$1" && pwd)" ;;
 tool) installed || verb_install >&2; [ $# -ge 1 ] || die 'tool CLASS [ARG..]'; tool "$@" ;;
-*) sed -n '8,22s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+*) sed -n '8,23s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

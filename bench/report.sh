@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# From the figures of a run (scenario, server, round, figure, value) to the page that people read: the machine, its own
+# limits, and per scenario the medians with their spread and the ratios, which are formed within a round and then
+# taken the median of, because a shared machine drifts between rounds.
+#   report.sh RESULTS.TSV FOLDER-OF-THE-DATA >RESULTS.md
+set -uo pipefail
+
+machine() {
+    echo '# Benchmarks: weir beside Apache Kafka'
+    echo
+    echo "Written by \`make bench\` on $(date -u +%Y-%m-%d), weir $(git -C "$(dirname "$0")" rev-parse --short HEAD 2>/dev/null), Kafka ${KAFKA_VERSION:-4.3.1}, $(java -version 2>&1 | head -1),"
+    echo "librdkafka $(pkg-config --modversion rdkafka) as load generator."
+    echo
+    echo "Machine: $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) cores, $(awk '/MemTotal/ { printf "%d GB", $2 / 1e6 }' /proc/meminfo), Linux $(uname -r), data on $(df -T "$1" | awk 'NR == 2 { print $2 }'); server on core ${SERVER_CPUS:-?}, load generator on ${LOAD_CPUS:-?};"
+    echo "dirty pages: $(cat /proc/sys/vm/dirty_background_ratio) % background, $(cat /proc/sys/vm/dirty_ratio) % limit: what Kafka as shipped leaves to the page cache stays below that, and its disk writes are in no figure of its."
+    echo
+    echo 'weir is always durable: it acknowledges after the sync. `kafka` is as shipped and never syncs; `flush` is the same broker with flush.messages=1.'
+    echo 'Median [lowest to highest] of the rounds; ratios are formed within a round. Idle servers stay up while another is measured.'
+}
+
+tables() {
+    awk -F'\t' '
+        function sort_values(a, n,    i, j, t) { for (i = 2; i <= n; i++) { t = a[i]; for (j = i - 1; j >= 1 && a[j] > t; j--) a[j + 1] = a[j]; a[j + 1] = t } }
+        function median(a, n) { sort_values(a, n); return n % 2 ? a[(n + 1) / 2] : (a[n / 2] + a[n / 2 + 1]) / 2 }
+        function show(x) { return x >= 1000 ? sprintf("%d", x + 0.5) : x >= 10 ? sprintf("%.1f", x) : sprintf("%.3g", x) }
+        function cell(s, v, f,    n, a, m, k) {
+            n = 0
+            for (k = 1; k <= top; k++) if ((s, v, k, f) in value) a[++n] = value[s, v, k, f]
+            if (!n) return (s, v) in missing ? "NOT RUN" : "-"
+            m = median(a, n)
+            return n > 1 ? show(m) " [" show(a[1]) " to " show(a[n]) "]" : show(m)
+        }
+        function ratio(s, f, peer,    n, a, k) {
+            n = 0
+            for (k = 1; k <= top; k++)
+                if ((s, "weir", k, f) in value && (s, peer, k, f) in value && value[s, peer, k, f] > 0) a[++n] = value[s, "weir", k, f] / value[s, peer, k, f]
+            return n ? sprintf("%.2f", median(a, n)) : "-"
+        }
+        $4 == "not_run" { missing[$1, $2] = $5; reasons[++nr] = $1 ", " $2 ": " $5; next }
+        {
+            value[$1, $2, $3, $4] = $5 + 0
+            if ($3 > top) top = $3
+            if (!(($1, $4) in known)) { known[$1, $4] = 1; if (!($1 in nf)) order[++ns] = $1; figures[$1, ++nf[$1]] = $4 }
+        }
+        END {
+            if ("limits" in nf) {
+                print "\n## The machine itself\n\n| | |\n| --- | --- |"
+                for (i = 1; i <= nf["limits"]; i++) { f = figures["limits", i]; print "| " f " | " cell("limits", "machine", f) " |" }
+            }
+            print "\n## Side by side\n\n| scenario | figure | weir | kafka | flush | weir / kafka | weir / flush |\n| --- | --- | --- | --- | --- | --- | --- |"
+            for (j = 1; j <= ns; j++) {
+                s = order[j]
+                if (s == "limits") continue
+                for (i = 1; i <= nf[s]; i++) {
+                    f = figures[s, i]
+                    print "| " s " | " f " | " cell(s, "weir", f) " | " cell(s, "kafka", f) " | " cell(s, "flush", f) " | " ratio(s, f, "kafka") " | " ratio(s, f, "flush") " |"
+                }
+            }
+            if (nr) { print "\n## Not run\n"; for (i = 1; i <= nr; i++) print "- " reasons[i] }
+        }' "$1"
+}
+
+notes() {
+    cat <<'MD'
+
+## What the scenarios are
+- produce1, produce100: 1,000-byte records in librdkafka's default batches, acks=all, one and 100 partitions.
+- one: one record in flight, linger 0. e2e1000, e2e5000, e2e20000: single 100-byte records at that rate, linger 0; time from produce to consume.
+- consume: what was just written. restart: the same after an orderly restart, the client checking CRCs.
+- startup: fork to the first acknowledged record on an empty folder, creating the topic (Kafka's folder is formatted before the clock starts). recover: the same after kill -9 on the data written before.
+- idle: resident after 5 s. conns: resident per connection that asked for metadata (a JVM's heap is resident beforehand, so its figure says little). parts: orderly restart with that many partitions to the first acknowledged record.
+- server_cpu_s_per_gb counts user and system time of the server's process per 10^9 bytes of values.
+MD
+}
+
+machine "$2"
+tables "$1"
+notes
