@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a connection costs the server: opens COUNT connections to 127.0.0.1:PORT, asks for the metadata of all topics on
-// each, keeps them open, and compares the server's resident memory before and after. The kernel's socket buffers are
-// not in that figure, for no server.
+// What a connection costs the server: opens COUNT connections to 127.0.0.1:PORT, asks for the
+// metadata of all topics on each, keeps them open, and compares the server's resident memory before
+// and after. The kernel's socket buffers are not in that figure, for no server.
 //   conns PORT PID COUNT
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,8 +35,9 @@ int main(int argc, char **argv)
     }
     sleep(2);
     long after_kb = raw_status_kb(pid, "VmRSS:");
-    printf("connections\t%d\nrss_before_mb\t%.1f\nrss_after_mb\t%.1f\n", open_count, (double) before_kb / 1024,
-           (double) after_kb / 1024);
-    printf("kb_per_connection\t%.3f\n", open_count ? (double) (after_kb - before_kb) / open_count : 0);
+    printf("connections\t%d\nrss_before_mb\t%.1f\nrss_after_mb\t%.1f\n", open_count,
+           (double)before_kb / 1024, (double)after_kb / 1024);
+    printf("kb_per_connection\t%.3f\n",
+           open_count ? (double)(after_kb - before_kb) / open_count : 0);
     return open_count == count ? 0 : 1;
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The load generator, on librdkafka, for whichever server speaks Kafka's protocol: the same program, the same settings
-// and the same cores for weir and for its peers. Client settings stay at librdkafka's defaults (batches, linger, acks=all)
-// but for what a mode is about: `one` and `e2e` set linger.ms=0. The server's CPU time and memory are read from /proc
-// around the measured part, so that a figure is never a rate alone. Output: one line of two tab-separated columns per
-// figure; bench/run.sh makes the tables. Java's own perf tools were rejected: at these rates they measure themselves.
+// The load generator, on librdkafka, for whichever server speaks Kafka's protocol: the same
+// program, the same settings and the same cores for weir and for its peers. Client settings stay at
+// librdkafka's defaults (batches, linger, acks=all) but for what a mode is about: `one` and `e2e`
+// set linger.ms=0. The server's CPU time and memory are read from /proc around the measured part,
+// so that a figure is never a rate alone. Output: one line of two tab-separated columns per figure;
+// bench/run.sh makes the tables. Java's own perf tools were rejected: at these rates they measure
+// themselves.
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
@@ -49,7 +51,7 @@ static int64_t now_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t) t.tv_sec * 1000000000 + t.tv_nsec;
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 static void figure(const char *name, double value)
@@ -57,7 +59,8 @@ static void figure(const char *name, double value)
     printf("%s\t%.6g\n", name, value);
 }
 
-// ---- the server, seen through /proc ----------------------------------------------------------------------------------
+// ---- the server, seen through /proc
+// ----------------------------------------------------------------------------------
 
 static double server_cpu_s(void)
 {
@@ -71,9 +74,10 @@ static double server_cpu_s(void)
     fclose(f);
     text[n] = 0;
     char *at = strrchr(text, ')'); // the name may hold spaces and parentheses
-    if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+    if (!at ||
+        sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
         return 0;
-    return (double) (user + system) / (double) sysconf(_SC_CLK_TCK);
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
 static double server_rss_mb(const char *field)
@@ -105,16 +109,17 @@ static void use_end(struct server_use use, int64_t bytes)
 {
     if (!opt.server_pid)
         return;
-    double cpu_s = server_cpu_s() - use.cpu_s, wall_s = (double) (now_ns() - use.start_ns) / 1e9;
+    double cpu_s = server_cpu_s() - use.cpu_s, wall_s = (double)(now_ns() - use.start_ns) / 1e9;
     figure("server_cpu_s", cpu_s);
     figure("server_cores", cpu_s / wall_s);
     if (bytes)
-        figure("server_cpu_s_per_gb", cpu_s / ((double) bytes / 1e9));
+        figure("server_cpu_s_per_gb", cpu_s / ((double)bytes / 1e9));
     figure("server_rss_mb", server_rss_mb("VmRSS:"));
     figure("server_peak_mb", server_rss_mb("VmHWM:"));
 }
 
-// ---- clients -----------------------------------------------------------------------------------------------------
+// ---- clients
+// -----------------------------------------------------------------------------------------------------
 
 static void conf_set(rd_kafka_conf_t *conf, const char *name, const char *value)
 {
@@ -127,7 +132,7 @@ static atomic_long delivered, failed, last_error;
 
 static void dr_cb(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
 {
-    (void) rk, (void) opaque;
+    (void)rk, (void)opaque;
     if (msg->err) {
         atomic_fetch_add(&failed, 1);
         atomic_store(&last_error, msg->err);
@@ -184,7 +189,8 @@ static void mode_create(void)
     char text[256];
     rd_kafka_t *rk = client_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new());
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(opt.topic, opt.partitions, -1, text, sizeof text);
+    rd_kafka_NewTopic_t *topic =
+        rd_kafka_NewTopic_new(opt.topic, opt.partitions, -1, text, sizeof text);
     if (!topic)
         die("%s", text);
     topic_config_apply(topic);
@@ -232,36 +238,39 @@ static char *payload_new(void)
         die("no memory");
     for (size_t i = 0; i < opt.size_bytes; i++) {
         x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-        payload[i] = (char) ('a' + x % 26); // letters: a codec finds what it would find in text without repeats
+        payload[i] =
+            (char)('a' +
+                   x % 26); // letters: a codec finds what it would find in text without repeats
     }
     return payload;
 }
 
 static bool send_one(rd_kafka_t *rk, int32_t partition, void *payload, int flags)
 {
-    rd_kafka_resp_err_t err =
-        rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(opt.topic), RD_KAFKA_V_PARTITION(partition),
-                          RD_KAFKA_V_VALUE(payload, opt.size_bytes), RD_KAFKA_V_MSGFLAGS(flags), RD_KAFKA_V_END);
+    rd_kafka_resp_err_t err = rd_kafka_producev(
+        rk, RD_KAFKA_V_TOPIC(opt.topic), RD_KAFKA_V_PARTITION(partition),
+        RD_KAFKA_V_VALUE(payload, opt.size_bytes), RD_KAFKA_V_MSGFLAGS(flags), RD_KAFKA_V_END);
     if (err && err != RD_KAFKA_RESP_ERR__QUEUE_FULL)
         die("produce: %s", rd_kafka_err2str(err));
     return !err;
 }
 
-// ---- modes --------------------------------------------------------------------------------------------------------
+// ---- modes
+// --------------------------------------------------------------------------------------------------------
 
 static void delivery_figures(void)
 {
-    figure("errors", (double) failed);
+    figure("errors", (double)failed);
     if (failed)
-        fprintf(stderr, "gen: %ld records failed: %s\n", (long) failed,
-                rd_kafka_err2str((rd_kafka_resp_err_t) last_error));
+        fprintf(stderr, "gen: %ld records failed: %s\n", (long)failed,
+                rd_kafka_err2str((rd_kafka_resp_err_t)last_error));
 }
 
 static bool produce_done(int64_t sent, int64_t start_ns)
 {
     if (opt.total_bytes)
-        return sent * (int64_t) opt.size_bytes >= opt.total_bytes;
-    return sent % 256 == 0 && (double) (now_ns() - start_ns) / 1e9 >= opt.seconds;
+        return sent * (int64_t)opt.size_bytes >= opt.total_bytes;
+    return sent % 256 == 0 && (double)(now_ns() - start_ns) / 1e9 >= opt.seconds;
 }
 
 static void mode_produce(void)
@@ -280,11 +289,11 @@ static void mode_produce(void)
     }
     if (rd_kafka_flush(rk, 120000))
         die("%d records still queued after 120 s", rd_kafka_outq_len(rk));
-    double wall_s = (double) (now_ns() - start) / 1e9;
-    int64_t bytes = delivered * (int64_t) opt.size_bytes;
-    figure("records_per_s", (double) delivered / wall_s);
-    figure("mb_per_s", (double) bytes / 1e6 / wall_s);
-    figure("gb", (double) bytes / 1e9);
+    double wall_s = (double)(now_ns() - start) / 1e9;
+    int64_t bytes = delivered * (int64_t)opt.size_bytes;
+    figure("records_per_s", (double)delivered / wall_s);
+    figure("mb_per_s", (double)bytes / 1e6 / wall_s);
+    figure("gb", (double)bytes / 1e9);
     delivery_figures();
     use_end(use, bytes);
     rd_kafka_destroy(rk);
@@ -313,7 +322,7 @@ static void latency_add(struct latencies *l, int64_t ns)
 
 static int by_size(const void *a, const void *b)
 {
-    int64_t x = *(const int64_t *) a, y = *(const int64_t *) b;
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
 }
 
@@ -321,14 +330,14 @@ static double quantile_ms(const struct latencies *l, double q)
 {
     if (!l->count)
         return 0;
-    size_t i = (size_t) (q * (double) l->count);
-    return (double) l->ns[i < l->count ? i : l->count - 1] / 1e6;
+    size_t i = (size_t)(q * (double)l->count);
+    return (double)l->ns[i < l->count ? i : l->count - 1] / 1e6;
 }
 
 static void latency_figures(struct latencies *l)
 {
     qsort(l->ns, l->count, sizeof *l->ns, by_size);
-    figure("samples", (double) l->count);
+    figure("samples", (double)l->count);
     figure("p50_ms", quantile_ms(l, 0.5));
     figure("p99_ms", quantile_ms(l, 0.99));
     figure("p999_ms", quantile_ms(l, 0.999));
@@ -347,14 +356,14 @@ static void mode_one(void)
     if (!partitions_seen(rk))
         die("%s: no such topic", opt.topic);
     struct server_use use = use_begin();
-    int64_t start = now_ns(), end = start + (int64_t) (opt.seconds * 1e9), at;
+    int64_t start = now_ns(), end = start + (int64_t)(opt.seconds * 1e9), at;
     for (long sent = 0; (at = now_ns()) < end; latency_add(&l, now_ns() - at)) {
         send_one(rk, 0, payload, 0);
         sent++;
         while (delivered + failed < sent)
             rd_kafka_poll(rk, 1000);
     }
-    figure("records_per_s", (double) delivered / ((double) (now_ns() - start) / 1e9));
+    figure("records_per_s", (double)delivered / ((double)(now_ns() - start) / 1e9));
     delivery_figures();
     use_end(use, 0);
     latency_figures(&l);
@@ -388,7 +397,8 @@ static void watermarks(rd_kafka_t *rk, int32_t partition, int64_t *low, int64_t 
 }
 
 // Where to read from, and how many records lie behind that.
-static rd_kafka_topic_partition_list_t *reader_positions(rd_kafka_t *rk, bool at_end, int64_t *records)
+static rd_kafka_topic_partition_list_t *reader_positions(rd_kafka_t *rk, bool at_end,
+                                                         int64_t *records)
 {
     int n = 0;
     for (int i = 0; i < 300 && !(n = partitions_seen(rk)); i++)
@@ -428,14 +438,14 @@ static void *paced_producer(void *arg)
     partitions_seen(rk);
     int64_t start = now_ns();
     for (int64_t i = 0; !pacing->stop; i++) {
-        int64_t due = start + (int64_t) ((double) i * 1e9 / opt.rate), at = now_ns();
+        int64_t due = start + (int64_t)((double)i * 1e9 / opt.rate), at = now_ns();
         if (due > at) {
             struct timespec t = {due / 1000000000, due % 1000000000};
             clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
         }
         at = now_ns();
         memcpy(payload, &at, sizeof at);
-        while (!send_one(rk, (int32_t) (i % opt.partitions), payload, RD_KAFKA_MSG_F_COPY))
+        while (!send_one(rk, (int32_t)(i % opt.partitions), payload, RD_KAFKA_MSG_F_COPY))
             rd_kafka_poll(rk, 1);
         atomic_fetch_add(&pacing->sent, 1);
         rd_kafka_poll(rk, 0);
@@ -446,7 +456,8 @@ static void *paced_producer(void *arg)
     return NULL;
 }
 
-// Latencies count from a second after the first record, so that connections and first fetches are not in them.
+// Latencies count from a second after the first record, so that connections and first fetches are
+// not in them.
 static int64_t e2e_read(rd_kafka_queue_t *queue, struct latencies *l, int64_t end_ns)
 {
     rd_kafka_message_t *batch[1000];
@@ -479,7 +490,7 @@ static void mode_e2e(void)
         die("e2e wants --rate");
     if (opt.size_bytes < 8)
         opt.size_bytes = 8;
-    latencies_init(&l, (size_t) (opt.rate * (opt.seconds + 2) * 2));
+    latencies_init(&l, (size_t)(opt.rate * (opt.seconds + 2) * 2));
     rd_kafka_t *rk = reader_new(&queue);
     int64_t records;
     reader_assign(rk, reader_positions(rk, true, &records));
@@ -488,13 +499,13 @@ static void mode_e2e(void)
     int64_t start = now_ns();
     if (pthread_create(&thread, NULL, paced_producer, &pacing))
         die("thread: %s", strerror(errno));
-    int64_t seen = e2e_read(queue, &l, start + (int64_t) ((opt.seconds + 1) * 1e9));
-    double wall_s = (double) (now_ns() - start) / 1e9;
+    int64_t seen = e2e_read(queue, &l, start + (int64_t)((opt.seconds + 1) * 1e9));
+    double wall_s = (double)(now_ns() - start) / 1e9;
     use_end(use, 0);
     pacing.stop = true;
     pthread_join(thread, NULL);
-    figure("offered_per_s", (double) pacing.sent / wall_s);
-    figure("read_per_s", (double) seen / wall_s);
+    figure("offered_per_s", (double)pacing.sent / wall_s);
+    figure("read_per_s", (double)seen / wall_s);
     delivery_figures();
     latency_figures(&l);
     rd_kafka_queue_destroy(queue);
@@ -519,19 +530,19 @@ static void mode_consume(void)
         if (n > 0)
             quiet_ns = now_ns();
         if (now_ns() - quiet_ns > 30000000000)
-            die("%lld of %lld records, then none for 30 s", (long long) seen, (long long) records);
+            die("%lld of %lld records, then none for 30 s", (long long)seen, (long long)records);
         for (ssize_t i = 0; i < n; i++) {
             if (batch[i]->err)
                 die("consume: %s", rd_kafka_message_errstr(batch[i]));
-            bytes += (int64_t) batch[i]->len;
+            bytes += (int64_t)batch[i]->len;
             seen++;
             rd_kafka_message_destroy(batch[i]);
         }
     }
-    double wall_s = (double) (now_ns() - start) / 1e9;
-    figure("records_per_s", (double) seen / wall_s);
-    figure("mb_per_s", (double) bytes / 1e6 / wall_s);
-    figure("gb", (double) bytes / 1e9);
+    double wall_s = (double)(now_ns() - start) / 1e9;
+    figure("records_per_s", (double)seen / wall_s);
+    figure("mb_per_s", (double)bytes / 1e6 / wall_s);
+    figure("gb", (double)bytes / 1e9);
     use_end(use, bytes);
     rd_kafka_queue_destroy(queue);
     rd_kafka_consumer_close(rk);
@@ -549,21 +560,21 @@ static void option(const char *name, const char *value)
     else if (strcmp(name, "--topic-config") == 0)
         opt.topic_config = value;
     else if (strcmp(name, "--partitions") == 0)
-        opt.partitions = (int) strtol(value, NULL, 10);
+        opt.partitions = (int)strtol(value, NULL, 10);
     else if (strcmp(name, "--size") == 0)
         opt.size_bytes = strtoul(value, NULL, 10);
     else if (strcmp(name, "--seconds") == 0)
         opt.seconds = strtod(value, NULL);
     else if (strcmp(name, "--bytes") == 0)
-        opt.total_bytes = (int64_t) strtod(value, NULL);
+        opt.total_bytes = (int64_t)strtod(value, NULL);
     else if (strcmp(name, "--records") == 0)
-        opt.records = (int64_t) strtod(value, NULL);
+        opt.records = (int64_t)strtod(value, NULL);
     else if (strcmp(name, "--rate") == 0)
         opt.rate = strtod(value, NULL);
     else if (strcmp(name, "--crc") == 0)
         opt.check_crcs = strcmp(value, "on") == 0;
     else if (strcmp(name, "--pid") == 0)
-        opt.server_pid = (int) strtol(value, NULL, 10);
+        opt.server_pid = (int)strtol(value, NULL, 10);
     else
         die("unknown option %s", name);
 }
@@ -576,7 +587,8 @@ int main(int argc, char **argv)
     } modes[] = {{"create", mode_create}, {"delete", mode_delete}, {"produce", mode_produce},
                  {"one", mode_one},       {"e2e", mode_e2e},       {"consume", mode_consume}};
     if (argc < 2 || argc % 2)
-        die("create|delete|produce|one|e2e|consume [--server --topic --partitions --size --codec --seconds | --bytes "
+        die("create|delete|produce|one|e2e|consume [--server --topic --partitions --size --codec "
+            "--seconds | --bytes "
             "--records --rate --crc on|off --pid --topic-config NAME=VALUE]");
     for (int i = 2; i + 1 < argc; i += 2)
         option(argv[i], argv[i + 1]);

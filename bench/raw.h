@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A few requests of Kafka's protocol by hand, for the helpers that must not pay for a client library: start-up time
-// (a library polls and backs off in steps longer than what is measured) and thousands of connections (a library has
-// threads for each). Versions are the last ones before flexible encoding, which every broker of today still answers.
-// Integers are big-endian; a request lies in a caller's struct raw_buf, which grows never: RAW_MAX is the limit.
+// A few requests of Kafka's protocol by hand, for the helpers that must not pay for a client
+// library: start-up time (a library polls and backs off in steps longer than what is measured) and
+// thousands of connections (a library has threads for each). Versions are the last ones before
+// flexible encoding, which every broker of today still answers. Integers are big-endian; a request
+// lies in a caller's struct raw_buf, which grows never: RAW_MAX is the limit.
 #ifndef WEIR_BENCH_RAW_H
 #define WEIR_BENCH_RAW_H
 

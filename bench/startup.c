@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From fork to the first acknowledged record: forks, executes the server's command, knocks at its port every 0.1 ms,
-// creates the topic if asked to, and produces one record with acks=all until that is acknowledged. What a server says
-// on the way (no such topic yet, no leader yet) is waited out, since a user's program waits too.
+// From fork to the first acknowledged record: forks, executes the server's command, knocks at its
+// port every 0.1 ms, creates the topic if asked to, and produces one record with acks=all until
+// that is acknowledged. What a server says on the way (no such topic yet, no leader yet) is waited
+// out, since a user's program waits too.
 //   startup PORT TOPIC PARTITIONS|0 kill|term|leave COMMAND [ARG...]
 #include <signal.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ static double now_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double) t.tv_sec * 1e3 + (double) t.tv_nsec / 1e6;
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
 static pid_t launch(char **command)
@@ -80,7 +81,8 @@ static int run(int port, const char *topic, int partitions, pid_t pid, double st
             usleep(100);
     }
     printf("first_ack_ms\t%.3f\nconnect_ms\t%.3f\n", now_ms() - start, connected);
-    printf("server_rss_mb\t%.1f\nserver_pid\t%d\n", (double) raw_status_kb(pid, "VmRSS:") / 1024, pid);
+    printf("server_rss_mb\t%.1f\nserver_pid\t%d\n", (double)raw_status_kb(pid, "VmRSS:") / 1024,
+           pid);
     close(fd);
     return 0;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// librdkafka as a C program uses it: every client object is made from a configuration that names the bootstrap server
-// (and, for a consumer, the group and where a group without offsets starts) and nothing else; a codec where the check
-// is about one, and the statistics interval where the check looks at bytes on the wire. One process does one check, so
-// that run.sh can kill a group member as a process. The other clients have the same set of records (records.py).
+// librdkafka as a C program uses it: every client object is made from a configuration that names
+// the bootstrap server (and, for a consumer, the group and where a group without offsets starts)
+// and nothing else; a codec where the check is about one, and the statistics interval where the
+// check looks at bytes on the wire. One process does one check, so that run.sh can kill a group
+// member as a process. The other clients have the same set of records (records.py).
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,10 +14,16 @@
 #include <string.h>
 #include <time.h>
 
-enum { BIG_BYTES = 990000, BIG_COUNT = 3, SMALL_COUNT = 100, RECORDS = 5 + BIG_COUNT + SMALL_COUNT };
+enum {
+    BIG_BYTES = 990000,
+    BIG_COUNT = 3,
+    SMALL_COUNT = 100,
+    RECORDS = 5 + BIG_COUNT + SMALL_COUNT
+};
 
 static const char *bootstrap;
-static int64_t base_ms; // the timestamp of record 0: of today, or retention by time would take the records away
+static int64_t base_ms; // the timestamp of record 0: of today, or retention by time would take the
+                        // records away
 static volatile sig_atomic_t stopping;
 
 static void die(const char *format, ...)
@@ -39,7 +46,7 @@ static double now_s(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 struct setting {
@@ -51,7 +58,7 @@ static void (*on_stats)(const char *json);
 
 static int stats_cb(rd_kafka_t *rk, char *json, size_t json_len, void *opaque)
 {
-    (void) rk, (void) json_len, (void) opaque;
+    (void)rk, (void)json_len, (void)opaque;
     if (on_stats)
         on_stats(json);
     return 0;
@@ -62,7 +69,7 @@ static rd_kafka_resp_err_t delivery_error;
 
 static void dr_cb(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
 {
-    (void) rk, (void) opaque;
+    (void)rk, (void)opaque;
     if (!msg->err) {
         delivered++;
         return;
@@ -100,7 +107,8 @@ static void flush(rd_kafka_t *rk, long expected)
         die("%ld delivery reports, %ld expected", delivered, expected);
 }
 
-// ---- the records -------------------------------------------------------------------------------------------------
+// ---- the records
+// -------------------------------------------------------------------------------------------------
 
 struct record {
     const void *key, *value;
@@ -115,14 +123,14 @@ static char small_text[1024];
 static void payloads_fill(void)
 {
     for (int i = 0; i < 256; i++)
-        binary[i] = (char) i;
+        binary[i] = (char)i;
     memset(small_text, 'w', sizeof small_text);
     unsigned long long x = 88172645463325252ULL;
     for (int b = 0; b < BIG_COUNT; b++) {
         big[b] = malloc(BIG_BYTES);
         for (size_t i = 0; i < BIG_BYTES; i++) {
             x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-            big[b][i] = (char) x;
+            big[b][i] = (char)x;
         }
     }
 }
@@ -130,12 +138,18 @@ static void payloads_fill(void)
 static struct record record_at(int i)
 {
     switch (i) {
-    case 0: return (struct record){"k", "v", 1, 1, true};
-    case 1: return (struct record){NULL, "null key", 0, 8, false};
-    case 2: return (struct record){"tombstone", NULL, 9, 0, false};
-    case 3: return (struct record){"", "", 0, 0, false};
-    case 4: return (struct record){"binary", binary, 6, sizeof binary, false};
-    default: break;
+    case 0:
+        return (struct record){"k", "v", 1, 1, true};
+    case 1:
+        return (struct record){NULL, "null key", 0, 8, false};
+    case 2:
+        return (struct record){"tombstone", NULL, 9, 0, false};
+    case 3:
+        return (struct record){"", "", 0, 0, false};
+    case 4:
+        return (struct record){"binary", binary, 6, sizeof binary, false};
+    default:
+        break;
     }
     if (i < 5 + BIG_COUNT)
         return (struct record){"big", big[i - 5], 3, BIG_BYTES, false};
@@ -157,19 +171,23 @@ static void record_produce(rd_kafka_t *rk, const char *topic, int partition, int
     struct record r = record_at(i);
     rd_kafka_resp_err_t err;
     do {
-        err = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
-                                RD_KAFKA_V_KEY((void *) r.key, r.key_len), RD_KAFKA_V_VALUE((void *) r.value, r.value_len),
-                                RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_TIMESTAMP(base_ms + i),
-                                RD_KAFKA_V_HEADERS(r.headers ? headers_new() : NULL), RD_KAFKA_V_END);
+        err = rd_kafka_producev(
+            rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
+            RD_KAFKA_V_KEY((void *)r.key, r.key_len),
+            RD_KAFKA_V_VALUE((void *)r.value, r.value_len),
+            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_TIMESTAMP(base_ms + i),
+            RD_KAFKA_V_HEADERS(r.headers ? headers_new() : NULL), RD_KAFKA_V_END);
         rd_kafka_poll(rk, err == RD_KAFKA_RESP_ERR__QUEUE_FULL ? 100 : 0);
     } while (err == RD_KAFKA_RESP_ERR__QUEUE_FULL);
     must(err, "produce");
 }
 
-static void bytes_compare(int i, const char *what, const void *got, size_t got_len, const void *want, size_t want_len)
+static void bytes_compare(int i, const char *what, const void *got, size_t got_len,
+                          const void *want, size_t want_len)
 {
     if ((got == NULL) != (want == NULL))
-        die("record %d: %s is %s, not %s", i, what, got ? "there" : "null", want ? "there" : "null");
+        die("record %d: %s is %s, not %s", i, what, got ? "there" : "null",
+            want ? "there" : "null");
     if (got_len != want_len || (want_len && memcmp(got, want, want_len) != 0))
         die("record %d: %s differs (%zu bytes, %zu expected)", i, what, got_len, want_len);
 }
@@ -200,10 +218,11 @@ static void record_compare(const rd_kafka_message_t *msg, int i)
     struct record want = record_at(i);
     rd_kafka_timestamp_type_t type;
     if (msg->offset != i)
-        die("offset %lld, %d expected", (long long) msg->offset, i);
+        die("offset %lld, %d expected", (long long)msg->offset, i);
     bytes_compare(i, "key", msg->key, msg->key_len, want.key, want.key_len);
     bytes_compare(i, "value", msg->payload, msg->len, want.value, want.value_len);
-    if (rd_kafka_message_timestamp(msg, &type) != base_ms + i || type != RD_KAFKA_TIMESTAMP_CREATE_TIME)
+    if (rd_kafka_message_timestamp(msg, &type) != base_ms + i ||
+        type != RD_KAFKA_TIMESTAMP_CREATE_TIME)
         die("record %d: timestamp differs", i);
     if (want.headers)
         headers_compare(msg);
@@ -211,7 +230,8 @@ static void record_compare(const rd_kafka_message_t *msg, int i)
 
 static void consume_compare(const char *topic, int records)
 {
-    struct setting settings[] = {{"group.id", topic}, {"auto.offset.reset", "earliest"}, {NULL, NULL}};
+    struct setting settings[] = {
+        {"group.id", topic}, {"auto.offset.reset", "earliest"}, {NULL, NULL}};
     rd_kafka_t *rk = client_new(RD_KAFKA_CONSUMER, settings);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, topic, RD_KAFKA_PARTITION_UA);
@@ -246,7 +266,8 @@ static void check_roundtrip(const char *codec, const char *topic)
     consume_compare(topic, RECORDS);
 }
 
-// ---- does a codec really reach the wire? librdkafka turns it off silently where ApiVersions displeases it ------------
+// ---- does a codec really reach the wire? librdkafka turns it off silently where ApiVersions
+// displeases it ------------
 
 static long long tx_bytes;
 
@@ -259,7 +280,8 @@ static void tx_bytes_read(const char *json)
 
 static void check_wire(const char *codec, const char *topic)
 {
-    struct setting settings[] = {{"compression.codec", codec}, {"statistics.interval.ms", "200"}, {NULL, NULL}};
+    struct setting settings[] = {
+        {"compression.codec", codec}, {"statistics.interval.ms", "200"}, {NULL, NULL}};
     rd_kafka_t *rk = client_new(RD_KAFKA_PRODUCER, settings);
     on_stats = tx_bytes_read;
     payloads_fill();
@@ -291,7 +313,7 @@ static void check_too_big(const char *topic)
     rd_kafka_t *rk = client_new(RD_KAFKA_PRODUCER, settings);
     char *huge = calloc(1, 3000000);
     for (size_t i = 0; i < 3000000; i++)
-        huge[i] = (char) (i * 2654435761u >> 13);
+        huge[i] = (char)(i * 2654435761u >> 13);
     must(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_VALUE(huge, 3000000),
                            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
          "produce");
@@ -302,7 +324,8 @@ static void check_too_big(const char *topic)
     free(huge);
 }
 
-// ---- groups --------------------------------------------------------------------------------------------------------
+// ---- groups
+// --------------------------------------------------------------------------------------------------------
 
 static void produce_range(const char *topic, int from, int to)
 {
@@ -310,9 +333,9 @@ static void produce_range(const char *topic, int from, int to)
     for (int i = from; i < to; i++) {
         char text[32];
         int len = snprintf(text, sizeof text, "r%d", i);
-        must(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_KEY(text, (size_t) len),
-                               RD_KAFKA_V_VALUE(text, (size_t) len), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                               RD_KAFKA_V_END),
+        must(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_KEY(text, (size_t)len),
+                               RD_KAFKA_V_VALUE(text, (size_t)len),
+                               RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
              "produce");
         if (i % 10 == 0) // about 1,000 a second, so that a member can be killed on the way
             nanosleep(&(struct timespec){0, 10000000}, NULL);
@@ -324,13 +347,14 @@ static void produce_range(const char *topic, int from, int to)
 
 static void on_signal(int sig)
 {
-    (void) sig;
+    (void)sig;
     stopping = 1;
 }
 
 static void member(const char *topic, const char *group)
 {
-    struct setting settings[] = {{"group.id", group}, {"auto.offset.reset", "earliest"}, {NULL, NULL}};
+    struct setting settings[] = {
+        {"group.id", group}, {"auto.offset.reset", "earliest"}, {NULL, NULL}};
     signal(SIGTERM, on_signal);
     rd_kafka_t *rk = client_new(RD_KAFKA_CONSUMER, settings);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
@@ -344,7 +368,7 @@ static void member(const char *topic, const char *group)
         if (msg->err)
             fprintf(stderr, "%s\n", rd_kafka_message_errstr(msg));
         else
-            printf("%.*s\n", (int) msg->len, (char *) msg->payload), fflush(stdout);
+            printf("%.*s\n", (int)msg->len, (char *)msg->payload), fflush(stdout);
         rd_kafka_message_destroy(msg);
     }
     rd_kafka_consumer_close(rk);
@@ -361,7 +385,7 @@ static void check_offsets(const char *topic)
     int64_t low = -1, high = -1;
     must(rd_kafka_query_watermark_offsets(producer, topic, 0, &low, &high, 20000), "watermarks");
     if (low != 0 || high != 5)
-        die("watermarks %lld to %lld, 0 to 5 expected", (long long) low, (long long) high);
+        die("watermarks %lld to %lld, 0 to 5 expected", (long long)low, (long long)high);
     rd_kafka_destroy(producer);
 
     struct setting settings[] = {{"group.id", topic}, {NULL, NULL}};
@@ -370,18 +394,19 @@ static void check_offsets(const char *topic)
     rd_kafka_topic_partition_list_add(list, topic, 0)->offset = base_ms + 3;
     must(rd_kafka_offsets_for_times(rk, list, 20000), "offsets for times");
     if (list->elems[0].err || list->elems[0].offset != 3)
-        die("offset %lld for the time of record 3", (long long) list->elems[0].offset);
+        die("offset %lld for the time of record 3", (long long)list->elems[0].offset);
     must(rd_kafka_commit(rk, list, 0), "commit");
     list->elems[0].offset = -1;
     must(rd_kafka_committed(rk, list, 20000), "committed");
     if (list->elems[0].offset != 3)
-        die("committed %lld, 3 expected", (long long) list->elems[0].offset);
+        die("committed %lld, 3 expected", (long long)list->elems[0].offset);
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_consumer_close(rk);
     rd_kafka_destroy(rk);
 }
 
-// ---- admin ---------------------------------------------------------------------------------------------------------
+// ---- admin
+// ---------------------------------------------------------------------------------------------------------
 
 static rd_kafka_event_t *answer(rd_kafka_queue_t *queue, const char *what)
 {
@@ -393,7 +418,8 @@ static rd_kafka_event_t *answer(rd_kafka_queue_t *queue, const char *what)
     return event;
 }
 
-static rd_kafka_resp_err_t topic_create(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *topic, int partitions)
+static rd_kafka_resp_err_t topic_create(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *topic,
+                                        int partitions)
 {
     char text[256];
     rd_kafka_NewTopic_t *new = rd_kafka_NewTopic_new(topic, partitions, -1, text, sizeof text);
@@ -405,7 +431,8 @@ static rd_kafka_resp_err_t topic_create(rd_kafka_t *rk, rd_kafka_queue_t *queue,
     size_t n;
     const rd_kafka_topic_result_t **result =
         rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &n);
-    rd_kafka_resp_err_t err = n == 1 ? rd_kafka_topic_result_error(result[0]) : RD_KAFKA_RESP_ERR_UNKNOWN;
+    rd_kafka_resp_err_t err =
+        n == 1 ? rd_kafka_topic_result_error(result[0]) : RD_KAFKA_RESP_ERR_UNKNOWN;
     rd_kafka_event_destroy(event);
     rd_kafka_NewTopic_destroy(new);
     return err;
@@ -423,7 +450,8 @@ static int partitions_seen(rd_kafka_t *rk, const char *topic)
     return n;
 }
 
-// The catalogue may reach a broker's cache a moment after the answer: real Kafka needs that patience.
+// The catalogue may reach a broker's cache a moment after the answer: real Kafka needs that
+// patience.
 static void await_partitions(rd_kafka_t *rk, const char *topic, int want)
 {
     int n = -1;
@@ -436,7 +464,8 @@ static void await_partitions(rd_kafka_t *rk, const char *topic, int want)
     die("%s has %d partitions in the metadata, %d expected", topic, n, want);
 }
 
-static void config_compare(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *topic, const char *name, const char *want)
+static void config_compare(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *topic,
+                           const char *name, const char *want)
 {
     rd_kafka_ConfigResource_t *res = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
     rd_kafka_DescribeConfigs(rk, &res, 1, NULL, queue);
@@ -458,7 +487,8 @@ static void config_compare(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *
     rd_kafka_ConfigResource_destroy(res);
 }
 
-static void partitions_create(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *topic, size_t total)
+static void partitions_create(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *topic,
+                              size_t total)
 {
     char text[256];
     rd_kafka_NewPartitions_t *parts = rd_kafka_NewPartitions_new(topic, total, text, sizeof text);
@@ -472,7 +502,8 @@ static void partitions_create(rd_kafka_t *rk, rd_kafka_queue_t *queue, const cha
     rd_kafka_NewPartitions_destroy(parts);
 }
 
-static void records_delete(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *topic, int64_t before)
+static void records_delete(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *topic,
+                           int64_t before)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, topic, 0)->offset = before;
@@ -483,14 +514,14 @@ static void records_delete(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *
         rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event));
     must(got->elems[0].err, "DeleteRecords");
     if (got->elems[0].offset != before)
-        die("low watermark %lld after the delete", (long long) got->elems[0].offset);
+        die("low watermark %lld after the delete", (long long)got->elems[0].offset);
     rd_kafka_event_destroy(event);
     rd_kafka_DeleteRecords_destroy(del);
     rd_kafka_topic_partition_list_destroy(list);
     int64_t low, high;
     must(rd_kafka_query_watermark_offsets(rk, topic, 0, &low, &high, 20000), "watermarks");
     if (low != before)
-        die("the log starts at %lld, not %lld", (long long) low, (long long) before);
+        die("the log starts at %lld, not %lld", (long long)low, (long long)before);
 }
 
 static void topic_delete(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *topic)
@@ -568,9 +599,10 @@ static void create(const char *topic, int partitions)
 int main(int argc, char **argv)
 {
     if (argc < 4)
-        die("check HOST:PORT roundtrip|wire|idempotent|toobig|offsets|admin|groups|create|produce|member NAME ...");
+        die("check HOST:PORT "
+            "roundtrip|wire|idempotent|toobig|offsets|admin|groups|create|produce|member NAME ...");
     bootstrap = argv[1];
-    base_ms = (int64_t) time(NULL) * 1000 - 60000;
+    base_ms = (int64_t)time(NULL) * 1000 - 60000;
     const char *verb = argv[2], *name = argv[3];
     if (strcmp(verb, "roundtrip") == 0 && argc == 5)
         check_roundtrip(argv[4], name);
