@@ -35,8 +35,8 @@ demo    librdkafka-dev       /usr/include/librdkafka/rdkafka.h
 demo    procps               ps
 bench   librdkafka-dev       /usr/include/librdkafka/rdkafka.h
 bench   default-jre-headless java
-bench   curl                 curl
-bench   python3              python3
+bench   maven                mvn
+bench   pkg-config           pkg-config
 bench   procps               ps
 bench   util-linux           taskset
 interop librdkafka-dev       /usr/include/librdkafka/rdkafka.h
@@ -44,6 +44,8 @@ interop kcat                 kcat
 interop python3              python3
 interop python3-venv         /usr/lib/python3*/ensurepip/__init__.py
 interop default-jre-headless java
+interop maven                mvn
+interop pkg-config           pkg-config
 interop golang-go            go
 interop npm                  npm
 END
