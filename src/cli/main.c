@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// weir's entry: finds the command and runs it. Everything else is a command's own affair.
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/err.h"
+#include "cli/cli.h"
+
+#define WEIR_VERSION "0.1.0"
+
+static const struct cli_command *const commands[] = {
+    &cli_serve,
+};
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+void cli_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)fputs("weir: ", stderr);
+    (void)vfprintf(stderr, format, args);
+    (void)fputc('\n', stderr);
+    va_end(args);
+}
+
+int cli_usage(const struct cli_command *command, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)fprintf(stderr, "weir %s: ", command->name);
+    (void)vfprintf(stderr, format, args);
+    (void)fprintf(stderr, "\nTry 'weir %s --help'.\n", command->name);
+    va_end(args);
+    return EX_USAGE;
+}
+
+int cli_exit_code(int err)
+{
+    switch (err) {
+    case 0:
+        return EX_OK;
+    case ERR_LOCKED:
+    case ERR_REFUSED:
+    case ERR_RESET:
+    case ERR_EOF:
+    case ERR_TIMEOUT:
+    case ERR_ADDRESS_IN_USE:
+        return EX_UNAVAILABLE;
+    case ERR_CORRUPT:
+    case ERR_FORMAT_VERSION:
+        return EX_DATAERR;
+    case ERR_PERMISSION:
+        return EX_NOPERM;
+    case ERR_CONFIG:
+        return EX_CONFIG;
+    case ERR_NOT_FOUND:
+        return EX_NOINPUT;
+    case ERR_IO:
+    case ERR_SYNC:
+    case ERR_NOSPACE:
+        return EX_IOERR;
+    default:
+        return EX_SOFTWARE;
+    }
+}
+
+static void usage(FILE *out)
+{
+    (void)fputs("weir: event log, task queue and stream processing on one log\n\n"
+                "usage: weir COMMAND [OPTION ...]\n\n",
+                out);
+    for (size_t i = 0; i < COMMANDS; i++)
+        (void)fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+    (void)fputs("\n'weir COMMAND --help' tells more. 'weir --version' names the version.\n", out);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        usage(stderr);
+        return EX_USAGE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        (void)puts("weir " WEIR_VERSION);
+        return EX_OK;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        usage(stdout);
+        return EX_OK;
+    }
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(argv[1], commands[i]->name) != 0)
+            continue;
+        if (argc > 2 && strcmp(argv[2], "--help") == 0) {
+            (void)fputs(commands[i]->help, stdout);
+            return EX_OK;
+        }
+        return commands[i]->run(argc - 1, argv + 1);
+    }
+    cli_error("there is no command '%s'; 'weir --help' lists them", argv[1]);
+    return EX_USAGE;
+}
