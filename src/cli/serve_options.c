@@ -18,12 +18,7 @@
 
 #define KAFKA_PORT 9092
 
-static int usage(const char *format, const char *what)
-{
-    char text[512];
-    (void)snprintf(text, sizeof text, format, what);
-    return cli_usage(&cli_serve, "%s", text);
-}
+#define usage(...) cli_usage(&cli_serve, __VA_ARGS__)
 
 // ---- one option's value
 
