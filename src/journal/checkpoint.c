@@ -22,7 +22,7 @@
 // IDLE     nothing is under way                           WAITING, CUTTING
 // WAITING  a request waits for the rate's bound or a      IDLE, CUTTING
 //          try after a failure
-// CUTTING  parts are at work; parts_left counts them      IDLE
+// CUTTING  the journal was asked, or parts are at work     IDLE
 enum checkpointer_state { CHECKPOINT_IDLE, CHECKPOINT_WAITING, CHECKPOINT_CUTTING };
 
 struct part {
@@ -47,6 +47,7 @@ struct checkpointer {
     uint64_t replay_lsn;
     bool full, urgent, retry, quiet;
     int64_t began_ns;
+    struct journal_lsn_query lsn_query;
     struct io_timer timer;
     bool timer_ready;
     struct io *quiet_reply;
@@ -133,32 +134,25 @@ static void answer_all(struct list *requests, int err)
     }
 }
 
-struct request_order { // a request belongs to its sender again once answered: it carries its way
-    struct io_msg msg;
-    struct checkpointer *checkpointer;
-    struct checkpoint_request *request;
-};
-
 static void request_run(struct io_msg *msg)
 {
-    struct request_order *order = CONTAINER_OF(msg, struct request_order, msg);
-    struct checkpointer *c = order->checkpointer;
-    struct checkpoint_request *request = order->request;
-    mem_free(order);
+    struct checkpoint_request *request = CONTAINER_OF(msg, struct checkpoint_request, msg);
+    struct checkpointer *c = request->checkpointer;
     list_push_back(&c->requests, &request->link);
     if (request->urgent)
         c->urgent = true;
-    begin_or_wait(c);
+    if (c->quiet)
+        answer_all(&c->requests, ERR_STOPPED);
+    else
+        begin_or_wait(c);
 }
 
 void checkpoint_request(struct checkpointer *c, struct checkpoint_request *request)
 {
     ASSERT(request->done == NULL || request->reply_to != NULL);
-    struct request_order *order = mem_zalloc(sizeof *order);
-    order->checkpointer = c;
-    order->request = request;
-    order->msg.run = request_run;
-    io_post(c->options.actor, &order->msg);
+    request->checkpointer = c;
+    request->msg.run = request_run;
+    io_post(c->options.actor, &request->msg);
 }
 
 // ---- the end of one
@@ -303,16 +297,12 @@ static bool chain_is_heavy(const struct checkpoint_chain *chain)
     return deltas > COMPACT_MIN && deltas > chain->files[0].size_bytes;
 }
 
-static void begin(struct checkpointer *c)
+static void cuts_start(struct journal_lsn_query *query)
 {
-    struct io *io = c->options.actor;
-    state_set(c, CHECKPOINT_CUTTING);
-    list_splice_back(&c->serving, &c->requests);
-    c->urgent = false;
-    c->retry = false;
-    c->began_ns = io_now_ns(io);
-    c->replay_lsn = journal_durable_lsn(c->options.journal) + 1; // step 1
-    c->full = chain_is_heavy(&c->current.chain);
+    struct checkpointer *c = CONTAINER_OF(query, struct checkpointer, lsn_query);
+    ASSERT(c->state == CHECKPOINT_CUTTING);
+    ASSERT(c->parts_left == 0);
+    c->replay_lsn = query->lsn + 1;
     if (bug(BUG_RECYCLE_EARLY))
         journal_recycle(c->options.journal, c->replay_lsn);
     c->parts_left = c->options.parts_count;
@@ -326,6 +316,20 @@ static void begin(struct checkpointer *c)
         part->start_msg.run = part_start;
         io_post(part->part.io, &part->start_msg);
     }
+}
+
+static void begin(struct checkpointer *c)
+{
+    struct io *io = c->options.actor;
+    state_set(c, CHECKPOINT_CUTTING);
+    list_splice_back(&c->serving, &c->requests);
+    c->urgent = false;
+    c->retry = false;
+    c->began_ns = io_now_ns(io);
+    c->full = chain_is_heavy(&c->current.chain);
+    c->lsn_query.answer = cuts_start;
+    c->lsn_query.reply_to = io;
+    journal_ask_durable_lsn(c->options.journal, &c->lsn_query); // step 1
 }
 
 static void timer_fire(struct io_timer *timer)

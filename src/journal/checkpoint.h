@@ -5,7 +5,7 @@
 // synced in the segments. The cuts become one snapshot file; the two-slot CHECKPOINT file names it;
 // only then are the journal's earlier files recycled.
 //
-//   1  L = journal_durable_lsn + 1 (replay will start at L)
+//   1  L = the journal's durable LSN + 1 (replay will start at L)
 //   2  every part: waits until what it had added is durable and applied; emits its records (state
 //   as added, durable or
 //      not); writes and syncs its dirty segments and their directories; waits until what it has
@@ -91,6 +91,7 @@ void checkpointer_destroy(struct checkpointer *checkpointer); // after its actor
 struct checkpoint_request {
     struct io_msg msg;
     struct list link;
+    struct checkpointer *checkpointer; // set by checkpoint_request
     struct io *reply_to;
     bool urgent;
     int err;

@@ -262,7 +262,7 @@ int files_start(struct journal *journal)
     int err = last == NULL ? 0 : file_open(journal, last);
     if (err != 0)
         return err;
-    files_recycle(journal, journal->recycle_lsn);
+    files_recycle(journal, atomic_load(&journal->recycle_lsn));
     make_ahead(journal);
     return 0;
 }

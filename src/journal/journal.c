@@ -179,7 +179,7 @@ int journal_open(struct io *io, const struct journal_options *options, uint64_t 
     if (err != 0)
         return err;
     *out = journal_create(options, &tail);
-    (*out)->recycle_lsn = from_lsn;
+    atomic_init(&(*out)->recycle_lsn, from_lsn);
     return 0;
 }
 
@@ -227,26 +227,44 @@ uint64_t journal_durable_lsn(const struct journal *journal)
     return atomic_load_explicit(&journal->durable_lsn, memory_order_acquire);
 }
 
-struct recycle_order {
-    struct io_msg msg;
-    struct journal *journal;
-    uint64_t lsn;
-};
-
 static void recycle_run(struct io_msg *msg)
 {
-    struct recycle_order *order = CONTAINER_OF(msg, struct recycle_order, msg);
-    files_recycle(order->journal, order->lsn);
-    mem_free(order);
+    struct journal *journal = CONTAINER_OF(msg, struct journal, recycle_msg);
+    atomic_store(&journal->recycle_posted, false); // before the LSN is read: none is missed
+    files_recycle(journal, atomic_load(&journal->recycle_lsn));
 }
 
 void journal_recycle(struct journal *journal, uint64_t lsn)
 {
-    struct recycle_order *order = mem_zalloc(sizeof *order);
-    order->journal = journal;
-    order->lsn = lsn;
-    order->msg.run = recycle_run;
-    io_post(journal->options.actor, &order->msg);
+    uint64_t known = atomic_load(&journal->recycle_lsn);
+    while (known < lsn && !atomic_compare_exchange_weak(&journal->recycle_lsn, &known, lsn)) {
+    }
+    if (atomic_exchange(&journal->recycle_posted, true))
+        return;
+    journal->recycle_msg.run = recycle_run;
+    io_post(journal->options.actor, &journal->recycle_msg);
+}
+
+static void lsn_answer(struct io_msg *msg) // on reply_to
+{
+    struct journal_lsn_query *query = CONTAINER_OF(msg, struct journal_lsn_query, msg);
+    query->answer(query);
+}
+
+static void lsn_query_run(struct io_msg *msg) // on the journal's actor
+{
+    struct journal_lsn_query *query = CONTAINER_OF(msg, struct journal_lsn_query, msg);
+    query->lsn = journal_durable_lsn(query->journal);
+    query->msg.run = lsn_answer;
+    io_post(query->reply_to, &query->msg);
+}
+
+void journal_ask_durable_lsn(struct journal *journal, struct journal_lsn_query *query)
+{
+    ASSERT(query->answer != NULL);
+    query->journal = journal;
+    query->msg.run = lsn_query_run;
+    io_post(journal->options.actor, &query->msg);
 }
 
 void journal_stats(struct journal *journal, struct journal_stats *out)

@@ -162,6 +162,17 @@ void journal_destroy(struct journal *journal); // after its actor has stopped
 // ---- for the checkpointer (checkpoint.h)
 
 uint64_t journal_durable_lsn(const struct journal *journal); // any thread (atomic)
+// The same by message, from any actor: `answer` runs on reply_to with `lsn` filled in. The
+// checkpointer asks this way, since in the simulator an actor's clock runs ahead of the others': an
+// atomic may show what has not happened yet, mail never does.
+struct journal_lsn_query {
+    struct io_msg msg;
+    struct journal *journal;
+    struct io *reply_to;
+    uint64_t lsn;
+    void (*answer)(struct journal_lsn_query *query);
+};
+void journal_ask_durable_lsn(struct journal *journal, struct journal_lsn_query *query);
 // Files that hold only LSNs below `lsn` may be used again. From any actor; runs on the journal's.
 void journal_recycle(struct journal *journal, uint64_t lsn);
 

@@ -201,7 +201,10 @@ struct journal {
     uint64_t next_lsn;
     uint32_t prev_crc;
     _Atomic(uint64_t) durable_lsn;
-    uint64_t recycle_lsn; // told before the start: the checkpoint's
+    // One order to recycle is under way at a time, for the highest LSN asked for.
+    _Atomic(uint64_t) recycle_lsn;
+    _Atomic(bool) recycle_posted;
+    struct io_msg recycle_msg;
     struct io_msg start_msg, again_msg;
     bool again_posted;
     struct journal_stats stats;

@@ -160,7 +160,7 @@ int snapshot_write(struct io *io, uint64_t number, uint64_t replay_lsn, bool ful
     if (err == 0)
         err = io_sync_dir(io, ".");
     struct io_file *file = NULL;
-    struct checkpoint_chain_file written;
+    struct checkpoint_chain_file written = {0};
     if (err == 0)
         err = io_open(io, temporary, IO_CREATE | IO_WRITE, &file);
     if (err == 0)
