@@ -87,7 +87,8 @@ void sim_crash(struct sim_machine *machine, enum sim_crash_kind kind)
 {
     struct sim *sim = machine->sim;
     struct sim_world *world = machine->world;
-    ASSERT(world != NULL && !world->dead);
+    ASSERT(world != NULL);
+    ASSERT(!world->dead);
     ASSERT(sim->running == NULL || sim->running->world != world);
     sim_fact(sim, FACT_CRASH, machine->starts, 0, kind);
     sim->report.crashes++;
