@@ -201,11 +201,14 @@ void log_tail_add(struct log *log, const struct frame_batch *f, struct blob_piec
         .max_timestamp_ms = f->max_timestamp_ms,
         .position = f->position,
         .leader_epoch = f->leader_epoch,
+        .written = log->options.memory, // there is nowhere to write it to
     };
     log->tail.bytes += piece.len;
-    log->unwritten_bytes += piece.len;
     store->stats.tail_bytes += piece.len;
-    store->stats.unwritten_bytes += piece.len;
+    if (!log->options.memory) {
+        log->unwritten_bytes += piece.len;
+        store->stats.unwritten_bytes += piece.len;
+    }
 }
 
 // ---- marks and waiters

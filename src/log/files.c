@@ -90,7 +90,10 @@ void files_close_all(struct files *f)
 
 void files_fini(struct files *f)
 {
-    files_close_all(f);
+    struct list *it;
+    while ((it = list_pop_front(&f->lru)) != NULL)
+        mem_free(CONTAINER_OF(it, struct files_entry, lru));
+    f->count = 0;
     map_fini(&f->map);
 }
 

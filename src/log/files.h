@@ -29,7 +29,7 @@ struct files {
 struct files_entry;
 
 void files_init(struct files *f, struct io *io, uint32_t max);
-void files_fini(struct files *f); // closes; syncs nothing
+void files_fini(struct files *f); // after the actor has stopped, which closed its files
 // write: made when it is not there. The entry is valid until the next call that opens.
 // ERR_NOT_FOUND, ERR_IO …
 int files_open(struct files *f, const struct file_key *key, bool write, struct files_entry **out);

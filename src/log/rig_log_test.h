@@ -180,8 +180,8 @@ RIG void rig_recover(struct rig *rig, void *arg)
     };
     struct journal_replay replay = {.frame = rig_frame, .verify = rig_verify, .arg = rig};
     rig->replayed = 0;
-    int err = journal_open(rig->opener, &o, rig->replay_lsn, &replay, &rig->recovery,
-                           &rig->journal);
+    int err =
+        journal_open(rig->opener, &o, rig->replay_lsn, &replay, &rig->recovery, &rig->journal);
     if (err != 0)
         print_error("journal: %s\n", rig->recovery.damage);
     assert_int_equal(err, 0);
@@ -251,9 +251,24 @@ RIG void rig_idle(struct rig *rig)
     assert_true(idle);
 }
 
+struct rig_quiet {
+    struct io_msg msg;
+    sem_t sem;
+};
+
+RIG void rig_quiet_run(struct io_msg *msg)
+{
+    sem_post(&CONTAINER_OF(msg, struct rig_quiet, msg)->sem);
+}
+
 RIG void rig_close(struct rig *rig)
 {
     rig_idle(rig);
+    struct rig_quiet quiet = {.msg.run = rig_quiet_run};
+    sem_init(&quiet.sem, 0, 0);
+    journal_quiesce(rig->journal, rig->opener, &quiet.msg);
+    rig_wait(&quiet.sem);
+    sem_destroy(&quiet.sem);
     io_actor_stop(rig->shard);
     io_actor_stop(rig->actor);
     io_actor_stop(rig->writer);

@@ -10,7 +10,7 @@
 
 // A view of a segment's file through a small window, so that headers that lie close together cost
 // one read.
-#define SCAN_WINDOW_BYTES 8192
+#define SCAN_WINDOW_BYTES 4096
 struct scan {
     struct io_file *file; // NULL: `bytes` is the file (tests, fuzzing)
     struct slice bytes;

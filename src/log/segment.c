@@ -154,6 +154,8 @@ void segment_take_pending(struct segment *s, uint32_t n, struct buf *index, stru
             buf_put_be32(time, (uint32_t)e->time_relative);
         }
     }
+    if (n == 0)
+        return;
     s->pending_count -= n;
     memmove(s->pending, s->pending + n, s->pending_count * sizeof *s->pending);
     if (s->pending_count == 0)

@@ -125,8 +125,6 @@ void log_store_destroy(struct log_store *s)
 {
     if (s == NULL)
         return;
-    if (s->started)
-        io_timer_stop(s->o.shard, &s->retry_timer);
     free_jobs(&s->jobs);
     free_jobs(&s->retry);
     LIST_FOR_SAFE (it, &s->logs)
