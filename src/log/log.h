@@ -38,7 +38,7 @@ struct log_key {
 
 struct log_store_options {
     struct io *shard;
-    struct io *recovery; // the worker that recovery runs on; NULL: no recovery
+    struct io *recovery;        // the worker that recovery runs on; NULL: no recovery
     struct io *writer, *reader; // workers
     struct journal_port *port;
     struct budget *tail_budget;  // memory of all tails; above it, tails are written and dropped
@@ -189,8 +189,9 @@ int log_frame_key(const struct journal_replayed *frame, struct log_key *out);
 // For journal_replay.verify: reads the segment bytes behind a reference and checks each batch's
 // CRC.
 bool log_reference_verify(struct io *io, const struct journal_replayed *frame);
-// After replay, once per log, on the worker of options.recovery, with blocking calls: cuts the segments to what is known (relaxed logs:
-// scans on for whole batches, reports each by found), rebuilds the active index.
+// After replay, once per log, on the worker of options.recovery, with blocking calls: cuts the
+// segments to what is known (relaxed logs: scans on for whole batches, reports each by found),
+// rebuilds the active index.
 int log_recover(struct log *log, struct io *io, void (*found)(void *arg, const struct batch *batch),
                 void *arg);
 
@@ -203,6 +204,8 @@ struct log_check {
     void (*report)(void *arg, const char *path, uint64_t position, const char *what); // each fault
     void *arg;
 };
+// `dir` is one partition's: log/<topic>/<partition>. ERR_NOT_FOUND; faults are reported and
+// counted.
 int log_check_dir(struct io *io, const char *dir, bool deep, struct log_check *check);
 
 #endif

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Fuzzing what is read back from a segment's files: the bytes are taken as a .log, an .index and a
+// .timeindex at once, and as a segment's record in a snapshot. Whatever they say, scanning ends,
+// stays inside, and searching by an index only ever shortens a search.
+#include "base/assert.h"
+#include "base/err.h"
+#include "log/scan.h"
+#include "log/segment.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+static void found(void *arg, uint64_t position, const struct batch *b)
+{
+    const struct scan *s = arg;
+    ASSERT(position + b->size_bytes <= s->end);
+}
+
+static void scan_all(struct slice bytes)
+{
+    struct scan s;
+    struct batch b;
+    uint64_t at = 0;
+    scan_init_bytes(&s, bytes);
+    uint64_t valid = scan_valid(&s, 0, 0, found, &s);
+    int64_t next;
+    size_t whole = scan_whole(bytes, 0, &next);
+    ASSERT(valid == whole); // two ways to the same answer
+    if (scan_offset(&s, 0, 5, &at, &b) == 0)
+        ASSERT(batch_last_offset(&b) >= 5);
+    if (scan_time(&s, 0, 3, 1000, &at, &b) == 0)
+        ASSERT(b.max_timestamp_ms >= 1000);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    if (len > 1U << 20)
+        return 0;
+    struct slice bytes = slice_of(data, len);
+    scan_all(bytes);
+    struct scan index;
+    scan_init_bytes(&index, bytes);
+    // More entries are claimed than there are: a file may be shorter than it should be.
+    uint32_t entries = (uint32_t)(len / INDEX_ENTRY_BYTES) + 2;
+    for (int64_t relative = 0; relative < 64; relative += 7)
+        (void)scan_index(&index, entries, relative);
+    for (int64_t ms = 0; ms < 4000; ms += 499)
+        (void)scan_time_index(&index, entries, ms);
+    struct segment s;
+    if (len >= SEGMENT_RECORD_BYTES && segment_get(slice_of(data, SEGMENT_RECORD_BYTES), &s) == 0)
+        segment_invariant(&s);
+    struct frame_batch f;
+    struct log_key key;
+    int64_t start;
+    if (len >= FRAME_BATCH_BYTES)
+        (void)frame_batch_get(slice_of(data, FRAME_BATCH_BYTES), &f);
+    if (len >= FRAME_START_BYTES)
+        (void)frame_start_get(slice_of(data, FRAME_START_BYTES), &key, &start);
+    return 0;
+}
