@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "proc.h"
 #include "raw.h"
 
 static struct raw_buf request, answer;
@@ -24,7 +25,7 @@ int main(int argc, char **argv)
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    long before_kb = raw_status_kb(pid, "VmRSS:");
+    long before_kb = proc_status_kb(pid, "VmRSS:");
     for (; open_count < count; open_count++) {
         int fd = raw_connect(port);
         if (fd < 0)
@@ -34,7 +35,7 @@ int main(int argc, char **argv)
             break;
     }
     sleep(2);
-    long after_kb = raw_status_kb(pid, "VmRSS:");
+    long after_kb = proc_status_kb(pid, "VmRSS:");
     printf("connections\t%d\nrss_before_mb\t%.1f\nrss_after_mb\t%.1f\n", open_count,
            (double)before_kb / 1024, (double)after_kb / 1024);
     printf("kb_per_connection\t%.3f\n",

@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proc.h"
+
 struct options {
     const char *server, *topic, *codec, *topic_config;
     int partitions, server_pid;
@@ -62,39 +64,6 @@ static void figure(const char *name, double value)
 // ---- the server, seen through /proc
 // ----------------------------------------------------------------------------------
 
-static double server_cpu_s(void)
-{
-    char path[64], text[1024];
-    unsigned long user = 0, system = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", opt.server_pid);
-    FILE *f = opt.server_pid ? fopen(path, "r") : NULL;
-    if (!f)
-        return 0;
-    size_t n = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    text[n] = 0;
-    char *at = strrchr(text, ')'); // the name may hold spaces and parentheses
-    if (!at ||
-        sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
-        return 0;
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-}
-
-static double server_rss_mb(const char *field)
-{
-    char path[64], line[256];
-    double mb = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", opt.server_pid);
-    FILE *f = opt.server_pid ? fopen(path, "r") : NULL;
-    if (!f)
-        return 0;
-    while (fgets(line, sizeof line, f))
-        if (strncmp(line, field, strlen(field)) == 0)
-            mb = strtod(line + strlen(field) + 1, NULL) / 1024;
-    fclose(f);
-    return mb;
-}
-
 struct server_use {
     double cpu_s;
     int64_t start_ns;
@@ -102,20 +71,21 @@ struct server_use {
 
 static struct server_use use_begin(void)
 {
-    return (struct server_use){server_cpu_s(), now_ns()};
+    return (struct server_use){proc_cpu_s(opt.server_pid), now_ns()};
 }
 
 static void use_end(struct server_use use, int64_t bytes)
 {
     if (!opt.server_pid)
         return;
-    double cpu_s = server_cpu_s() - use.cpu_s, wall_s = (double)(now_ns() - use.start_ns) / 1e9;
+    double cpu_s = proc_cpu_s(opt.server_pid) - use.cpu_s,
+           wall_s = (double)(now_ns() - use.start_ns) / 1e9;
     figure("server_cpu_s", cpu_s);
     figure("server_cores", cpu_s / wall_s);
     if (bytes)
         figure("server_cpu_s_per_gb", cpu_s / ((double)bytes / 1e9));
-    figure("server_rss_mb", server_rss_mb("VmRSS:"));
-    figure("server_peak_mb", server_rss_mb("VmHWM:"));
+    figure("server_rss_mb", (double)proc_status_kb(opt.server_pid, "VmRSS:") / 1024);
+    figure("server_peak_mb", (double)proc_status_kb(opt.server_pid, "VmHWM:") / 1024);
 }
 
 // ---- clients

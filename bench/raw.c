@@ -189,18 +189,3 @@ int raw_produce_error(const struct raw_buf *answer, const char *topic)
     return error_at(answer, 4 + 4 + 2 + strlen(topic) + 4 +
                                 4); // correlation, count, name, count, partition
 }
-
-long raw_status_kb(int pid, const char *field)
-{
-    char path[64], line[256];
-    long kb = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", pid);
-    FILE *f = fopen(path, "r");
-    if (!f)
-        return 0;
-    while (fgets(line, sizeof line, f))
-        if (strncmp(line, field, strlen(field)) == 0)
-            kb = strtol(line + strlen(field), NULL, 10);
-    fclose(f);
-    return kb;
-}

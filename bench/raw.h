@@ -35,7 +35,4 @@ int raw_create_error(const struct raw_buf *answer, const char *topic);
 void raw_produce(struct raw_buf *b, const char *topic);
 int raw_produce_error(const struct raw_buf *answer, const char *topic);
 
-// A field of /proc/PID/status in kB ("VmRSS:"), 0 when it cannot be read.
-long raw_status_kb(int pid, const char *field);
-
 #endif

@@ -55,9 +55,9 @@ build() {
     local flags="-std=gnu17 -O2 -Wall -Wextra" cc=${CC:-cc}
     # shellcheck disable=SC2046,SC2086
     {
-        $cc $flags -o "$bin/gen" "$here/gen.c" $(pkg-config --cflags --libs rdkafka) -pthread &&
-            $cc $flags -o "$bin/startup" "$here/startup.c" "$here/raw.c" &&
-            $cc $flags -o "$bin/conns" "$here/conns.c" "$here/raw.c" &&
+        $cc $flags -o "$bin/gen" "$here/gen.c" "$here/proc.c" $(pkg-config --cflags --libs rdkafka) -pthread &&
+            $cc $flags -o "$bin/startup" "$here/startup.c" "$here/raw.c" "$here/proc.c" &&
+            $cc $flags -o "$bin/conns" "$here/conns.c" "$here/raw.c" "$here/proc.c" &&
             $cc $flags -o "$bin/limits" "$here/limits.c" -pthread
     } || exit 1
 }

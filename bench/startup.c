@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proc.h"
 #include "raw.h"
 
 enum { TOPIC_ALREADY_EXISTS = 36, TIMEOUT_S = 120 };
@@ -81,7 +82,7 @@ static int run(int port, const char *topic, int partitions, pid_t pid, double st
             usleep(100);
     }
     printf("first_ack_ms\t%.3f\nconnect_ms\t%.3f\n", now_ms() - start, connected);
-    printf("server_rss_mb\t%.1f\nserver_pid\t%d\n", (double)raw_status_kb(pid, "VmRSS:") / 1024,
+    printf("server_rss_mb\t%.1f\nserver_pid\t%d\n", (double)proc_status_kb(pid, "VmRSS:") / 1024,
            pid);
     close(fd);
     return 0;

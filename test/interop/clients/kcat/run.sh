@@ -9,7 +9,7 @@ need cc gcc
 pkg-config --exists rdkafka 2>/dev/null || notrun 'librdkafka-dev is missing (apt-get install librdkafka-dev): the group topic needs it'
 maker=$work/maker
 # shellcheck disable=SC2046
-cc -O2 -o "$maker" "$here/clients/librdkafka/check.c" $(pkg-config --cflags --libs rdkafka) 2>"$work/cc.log" ||
+cc -O2 -o "$maker" "$here"/clients/librdkafka/{check,admin}.c $(pkg-config --cflags --libs rdkafka) 2>"$work/cc.log" ||
     { fail build "$(head -1 "$work/cc.log")"; exit 1; }
 
 make_topic() { "$maker" "$address" create "$1" "$2"; }

@@ -8,7 +8,7 @@ need pkg-config pkg-config
 pkg-config --exists rdkafka || notrun 'librdkafka is missing (apt-get install librdkafka-dev)'
 bin=$work/check
 # shellcheck disable=SC2046
-cc -std=gnu17 -O2 -Wall -Wextra -o "$bin" "$client_dir/check.c" $(pkg-config --cflags --libs rdkafka) 2>"$work/cc.log" ||
+cc -std=gnu17 -O2 -Wall -Wextra -o "$bin" "$client_dir"/check.c "$client_dir"/admin.c $(pkg-config --cflags --libs rdkafka) 2>"$work/cc.log" ||
     { fail build "$(head -1 "$work/cc.log")"; exit 1; }
 
 make_topic() { "$bin" "$address" create "$1" "$2"; }
