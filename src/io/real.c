@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -95,11 +96,21 @@ static void real_wake(struct real_io *io)
 static void real_post(struct io *to, struct io_msg *msg)
 {
     struct real_io *io = (struct real_io *)to;
+    // The message may run, and its actor be stopped by somebody whom that freed to do so, before
+    // this thread has woken the actor: whoever ends an actor waits for those that are in here.
+    atomic_fetch_add(&io->posting, 1);
     struct io_msg *head = atomic_load_explicit(&io->mail, memory_order_relaxed);
     do {
         msg->next = head;
     } while (!atomic_compare_exchange_weak(&io->mail, &head, msg));
     real_wake(io);
+    atomic_fetch_sub(&io->posting, 1);
+}
+
+void real_posters_leave(struct real_io *io)
+{
+    while (atomic_load(&io->posting) != 0)
+        (void)sched_yield();
 }
 
 bool real_run_mail(struct real_io *io)
@@ -255,6 +266,7 @@ static void real_actor_stop(struct io *base)
     real_wake(io);
     int rc = pthread_join(io->thread, NULL);
     ASSERT(rc == 0);
+    real_posters_leave(io);
     io_base_fini(base);
     mem_free(io);
 }

@@ -47,6 +47,7 @@ struct real_io {
     // What other threads touch stands on lines of its own.
     _Alignas(64) _Atomic(struct io_msg *) mail; // newest first
     _Atomic(uint32_t) asleep;                   // 1: the owner sleeps or is about to (futex word)
+    _Atomic(uint32_t) posting;                  // threads that are within real_post
     _Atomic(bool) stopping;
 
     // loops only
@@ -91,6 +92,7 @@ void real_loop_run(struct real_io *io); // the thread of a loop
 void real_loop_wake(struct real_io *io);
 
 // real.c
+void real_posters_leave(struct real_io *io); // waits until no thread is within real_post
 bool real_run_mail(struct real_io *io);
 void real_turn_end(struct real_io *io);
 

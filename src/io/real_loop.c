@@ -84,6 +84,7 @@ static void wind_up(struct real_io *io)
 {
     LIST_FOR_SAFE (it, &io->socks)
         real_close(&CONTAINER_OF(it, struct real_sock, link)->base);
+    real_posters_leave(io); // one of them may be about to write to the async handle
     uv_close((uv_handle_t *)&io->async, NULL);
     uv_close((uv_handle_t *)&io->timer, NULL);
     (void)uv_run(&io->loop, UV_RUN_DEFAULT);

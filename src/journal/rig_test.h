@@ -43,6 +43,11 @@ struct rig_seen { // a replayed frame, or one whose done has run
     char body[64]; // its beginning
 };
 
+struct rig_done { // what a frame's done needs to know
+    struct rig *rig;
+    int shard;
+};
+
 struct rig {
     char root[64];
     struct io_world *world;
@@ -58,7 +63,8 @@ struct rig {
     size_t done_count[RIG_SHARDS];
     sem_t dones, fatals, wants;
     int fatal_err;
-    bool want_urgent;
+    struct rig_done done_args[RIG_SHARDS];
+    _Atomic(bool) want_urgent; // set on the journal's thread
     bool verify_answer;
     int open_err;
 };
@@ -298,11 +304,6 @@ struct rig_write {
     uint32_t parts;
 };
 
-struct rig_done {
-    struct rig *rig;
-    int shard;
-};
-
 RIG void rig_frame_done(void *arg, const struct journal_frame *frame, int err)
 {
     struct rig_done *d = arg;
@@ -311,7 +312,6 @@ RIG void rig_frame_done(void *arg, const struct journal_frame *frame, int err)
     struct rig_seen *seen = &rig->done[d->shard][rig->done_count[d->shard]++];
     *seen = (struct rig_seen){.lsn = frame->lsn, .err = err, .direct = frame->direct};
     rig_copy(frame->w.head, seen->head);
-    mem_free(d);
     sem_post(&rig->dones);
 }
 
@@ -331,7 +331,7 @@ RIG void rig_add_run(struct io *io, void *arg)
     struct rig_write *w = arg;
     struct journal_port *port = w->rig->ports[w->shard];
     struct blob *blob = w->body_len > 0 ? rig_body(w->head, w->body_len) : NULL;
-    struct rig_done *d = mem_alloc(sizeof *d);
+    struct rig_done *d = &w->rig->done_args[w->shard];
     *d = (struct rig_done){.rig = w->rig, .shard = w->shard};
     struct journal_write write = {.kind = w->kind != 0 ? w->kind : JOURNAL_BATCH,
                                   .head = slice_cstr(w->head),
