@@ -350,6 +350,23 @@ RIG void rig_destroy(struct rig *rig)
     mem_free(rig);
 }
 
+// ---- giving up
+
+__attribute__((unused)) static struct group_request *cancelled;
+RIG void cancel_run(struct io_msg *msg)
+{
+    struct rig_step *step = CONTAINER_OF(msg, struct rig_step, msg);
+    group_request_cancel(cancelled);
+    step->done = true;
+}
+
+RIG void call_cancel(struct call *call)
+{
+    cancelled = &call->u.r;
+    rig_on(call->rig, call->rig->shard, cancel_run);
+    call_end(call);
+}
+
 // ---- requests with the usual contents
 
 // "consumer" metadata: version 0, topics, no user data.
@@ -470,6 +487,21 @@ RIG void fetch_fill(struct call *call, const char *group, const char *topic)
     call->u.fetch.group_id = slice_cstr(group);
     call->u.fetch.topics = &call->topic;
     call->u.fetch.topics_count = 1;
+}
+
+RIG void forget_fill(struct call *call, const char *group, const char *topic)
+{
+    *call = (struct call){.kind = CALL_FORGET};
+    topic_fill(call, topic, 0, 0);
+    call->u.forget.group_id = slice_cstr(group);
+    call->u.forget.topics = &call->topic;
+    call->u.forget.topics_count = 1;
+}
+
+RIG void delete_fill(struct call *call, const char *group)
+{
+    *call = (struct call){.kind = CALL_DELETE};
+    call->u.del.group_id = slice_cstr(group);
 }
 
 RIG int64_t rig_fetch(struct rig *rig, const char *group, const char *topic)
