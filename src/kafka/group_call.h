@@ -32,7 +32,6 @@ struct kafka_group_calls { // r->state
     uint32_t count, left;
     void (*run)(struct groups *groups, struct kafka_group_call *call);
     void (*answer)(struct kafka_request *r);
-    void *own; // the handler's
 };
 
 // NULL: kafka_fail has been called. `run` makes the call, on the owner; `answer` runs when all have

@@ -38,6 +38,12 @@ int16_t kafka_part_error(int own, const struct part *part, bool by_id)
     return err_kafka(part->err);
 }
 
+int kafka_replicas_check(const struct kafka_request *r, const int32_t *ids, uint32_t count)
+{
+    bool ours = count == 1 && ids[0] == node_id(shard_node(kafka_shard(r)));
+    return ours ? 0 : ERR_INVALID_REPLICA_ASSIGNMENT;
+}
+
 // ---- names
 
 static bool name_eq(const struct map_node *node, const void *key)

@@ -23,6 +23,9 @@ int kafka_part(const struct topic *topic, int32_t partition, int32_t leader_epoc
 // by the way it was named.
 int16_t kafka_part_error(int own, const struct part *part, bool by_id);
 
+// A replica list given by hand: this node and no other. 0, or ERR_INVALID_REPLICA_ASSIGNMENT.
+int kafka_replicas_check(const struct kafka_request *r, const int32_t *ids, uint32_t count);
+
 // A set of names, in a request's arena.
 struct kafka_names {
     struct map map;

@@ -13,6 +13,7 @@ struct kafka_scatter { // r->state
     void (*answer)(struct kafka_request *r);
     void *parts;
     int *errs; // the door's own, by part
+    void *own; // the handler's
 };
 
 // `size` is that of the job's part. False: kafka_fail has been called.
