@@ -98,7 +98,7 @@ void files_fini(struct files *f)
 }
 
 // A new file is only found after a crash when every directory above it was synced.
-static int sync_dirs(struct files *f, const struct log_key *key)
+int files_sync_dirs(struct files *f, const struct log_key *key)
 {
     char path[FILES_PATH_SIZE];
     files_dir(key, path);
@@ -122,7 +122,7 @@ int files_sync(struct files *f, struct files_entry *e)
     }
     e->dirty = false;
     if (e->created) {
-        int err = sync_dirs(f, &e->key.log);
+        int err = files_sync_dirs(f, &e->key.log);
         if (err != 0)
             return err;
     }
@@ -230,6 +230,13 @@ int files_write(struct files_entry *e, uint64_t offset, const struct iovec *iov,
     ASSERT(e->write);
     e->dirty = true;
     return io_write(e->file, offset, iov, iov_count);
+}
+
+void files_mark(struct files_entry *e)
+{
+    ASSERT(e->write);
+    e->dirty = true;
+    e->created = true;
 }
 
 int files_truncate(struct files_entry *e, uint64_t size_bytes)

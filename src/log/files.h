@@ -36,6 +36,10 @@ int files_open(struct files *f, const struct file_key *key, bool write, struct f
 struct io_file *files_file(struct files_entry *e);
 int files_write(struct files_entry *e, uint64_t offset, const struct iovec *iov, int iov_count);
 int files_sync(struct files *f, struct files_entry *e); // nothing when it was not written
+// The next sync must cover file and directories whatever is known of them: after a restart they may
+// stand there by the kernel's grace alone.
+void files_mark(struct files_entry *e);
+int files_sync_dirs(struct files *f, const struct log_key *key);
 int files_sync_all(struct files *f);
 // Syncs the file if it is open and written; 0 when it is not open.
 int files_sync_key(struct files *f, const struct file_key *key);

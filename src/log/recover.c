@@ -208,6 +208,18 @@ static int replay_place(struct log *log, const struct frame_batch *f)
     return 0;
 }
 
+// "syncs what it kept": the data behind the newest group's references may have been written and
+// not synced when the crash came.
+static int keep_reference(struct log *log, const struct frame_batch *f)
+{
+    struct file_key key = {.log = log->key, .base_offset = f->segment, .kind = FILE_LOG};
+    struct files_entry *e;
+    int err = files_open(&log->store->recovery_files, &key, true, &e);
+    if (err == 0)
+        files_mark(e); // log_recover syncs it
+    return err;
+}
+
 static int replay_batch(struct log *log, const struct journal_replayed *frame,
                         struct batch *out_batch, bool *out_applied)
 {
@@ -239,6 +251,8 @@ static int replay_batch(struct log *log, const struct journal_replayed *frame,
         return err;
     if (!reference)
         err = replay_body(log, &f, frame->body);
+    else if (frame->last_group)
+        err = keep_reference(log, &f);
     *out_applied = err == 0;
     return err;
 }
@@ -343,6 +357,7 @@ static int relaxed_segment(struct relaxed_scan *rs, struct files *files, int64_t
     if (position == 0)
         log_roll(log, segment);
     scan_valid(&scan, position, log->end_offset, relaxed_found, rs);
+    files_mark(e);
     return 0;
 }
 

@@ -83,11 +83,14 @@ static int tidy_entry(void *arg, const char *name)
 int log_tidy_files(struct files *files, const struct log_key *key,
                    const struct known_segment *known, size_t count)
 {
-    struct tidy_walk walk = {files, key, known, count};
+    struct tidy_walk walk = {.files = files, .key = key, .known = known, .count = count};
     char dir[FILES_PATH_SIZE];
     files_dir(key, dir);
     int err = io_list(files->io, dir, tidy_entry, &walk);
-    return err == ERR_NOT_FOUND ? 0 : err;
+    if (err == ERR_NOT_FOUND)
+        return 0;
+    // Names that a crash left may not be durable yet, and who finds a file no longer asks.
+    return err != 0 ? err : files_sync_dirs(files, key);
 }
 
 static int tidy_work(struct job *job)
