@@ -330,7 +330,7 @@ static void test_random_clients(void **state)
     (void)state;
     static struct model m;
     int rebalances = 0, commits = 0, crashes = 0, cuts = 0, refused = 0;
-    for (uint64_t seed = 1; seed <= 15; seed++) {
+    for (uint64_t seed = 1; seed <= 60; seed++) {
         model_run(seed, &m);
         rebalances += m.rebalances;
         commits += m.commits;
@@ -340,11 +340,11 @@ static void test_random_clients(void **state)
     }
     print_message("rebalances %d, commits %d, refused %d, crashes %d, cuts %d\n", rebalances,
                   commits, refused, crashes, cuts);
-    assert_true(rebalances >= 150);
-    assert_true(commits >= 1000);
-    assert_true(refused >= 50);
-    assert_true(crashes >= 50);
-    assert_true(cuts >= 100);
+    assert_true(rebalances >= 1500);
+    assert_true(commits >= 8000);
+    assert_true(refused >= 1000);
+    assert_true(crashes >= 300);
+    assert_true(cuts >= 800);
 }
 
 int main(void)
