@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/cli.h"
@@ -98,6 +99,7 @@ static int set_kafka(struct serve_options *o, const char *value)
 
 static int set_setting(struct serve_options *o, const char *pair)
 {
+    ASSERT(pair != NULL);
     const char *eq = strchr(pair, '=');
     if (eq == NULL)
         return usage("-X takes name=value, not '%s'", pair);
@@ -213,6 +215,7 @@ static int environment_read(struct serve_options *o)
 static int argument_read(struct serve_options *o, int argc, char **argv, int *at)
 {
     const char *arg = argv[*at];
+    ASSERT(arg != NULL);
     if (strncmp(arg, "-X", 2) == 0) {
         const char *pair = arg[2] != '\0' ? arg + 2 : *at + 1 < argc ? argv[++*at] : "";
         return set_setting(o, pair);
@@ -223,9 +226,12 @@ static int argument_read(struct serve_options *o, int argc, char **argv, int *at
     const char *eq = strchr(arg, '=');
     (void)snprintf(name, sizeof name, "%.*s", eq != NULL ? (int)(eq - arg - 2) : 60, arg + 2);
     const struct serve_option *option = option_find(name);
+    if (option == NULL && strcmp(name, "config") == 0) {
+        *at += eq == NULL; // read before all others; here it is only passed over
+        return 0;
+    }
     if (option == NULL)
-        return strcmp(name, "config") == 0 ? (*at += eq == NULL, 0)
-                                           : usage("there is no option '%s'", arg);
+        return usage("there is no option '%s'", arg);
     const char *value = eq != NULL ? eq + 1 : NULL;
     if (value == NULL && option->flag)
         value = "true";

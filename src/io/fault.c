@@ -171,7 +171,7 @@ static struct io_file *file_wrap(struct fault_io *io, struct io_file *inner, boo
 
 static int fault_open(struct io *io, const char *path, int flags, struct io_file **out)
 {
-    struct io_file *inner;
+    struct io_file *inner = NULL;
     int rc = roll(self(io)->plan, IO_FAULT_OPEN);
     if (rc == 0)
         rc = io_open(self(io)->inner, path, flags, &inner);
@@ -182,7 +182,7 @@ static int fault_open(struct io *io, const char *path, int flags, struct io_file
 
 static int fault_lock(struct io *io, const char *path, const char *text, struct io_file **out)
 {
-    struct io_file *inner;
+    struct io_file *inner = NULL;
     int rc = roll(self(io)->plan, IO_FAULT_OPEN);
     if (rc == 0)
         rc = io_lock(self(io)->inner, path, text, &inner);

@@ -240,7 +240,8 @@ int wal_group_check(struct slice bytes, const struct wal_group *group, uint8_t c
 void wal_name(uint64_t number, const char *suffix, char out[WAL_NAME_SIZE])
 {
     int len = snprintf(out, WAL_NAME_SIZE, "%016llx%s", (unsigned long long)number, suffix);
-    ASSERT(len > 0 && len < WAL_NAME_SIZE);
+    ASSERT(len > 0);
+    ASSERT(len < WAL_NAME_SIZE);
 }
 
 bool wal_name_parse(const char *name, const char *suffix, uint64_t *out_number)

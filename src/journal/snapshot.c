@@ -223,6 +223,7 @@ static int snapshot_check(const uint8_t *bytes, const struct checkpoint_chain_fi
                           const char *path, char *damage, size_t damage_size)
 {
     uint64_t records = file->size_bytes - SNAPSHOT_HEADER - SNAPSHOT_TRAILER;
+    ASSERT(bytes != NULL);
     if (memcmp(bytes, snapshot_magic, sizeof snapshot_magic) != 0)
         return wrong(damage, damage_size, path, "is damaged");
     if (le32_get(bytes + 8) != SNAPSHOT_VERSION) {

@@ -341,6 +341,7 @@ int log_append(struct log *log, struct blob_piece piece, const struct batch *bat
     struct segment *s = log_active(log);
     if (!memory && log_must_roll(log, batch))
         s = log_roll(log, log->end_offset);
+    ASSERT(memory || s != NULL);
     struct frame_batch f = {
         .key = log->key,
         .leader_epoch = leader_epoch,

@@ -52,7 +52,7 @@ struct log {
     bool deleted;
     bool removed; // the job that removes its files is under way or done
     uint64_t leaving_seq;
-    bool touched;              // by replay
+    bool touched; // by replay
 };
 
 struct log_store {
