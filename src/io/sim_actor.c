@@ -22,6 +22,8 @@ int sim_actor_create(struct io_world *base, const struct io_actor_options *optio
     io->uid = world->sim->next_uid++;
     io->index = ++world->next_actor;
     io->clock_ns = world->sim->now_ns;
+    if (io->clock_ns < world->machine->stopped_ns)
+        io->clock_ns = world->machine->stopped_ns;
     io->turn.run = turn_run;
     list_init(&io->transit);
     list_init(&io->inbox);
@@ -252,6 +254,8 @@ void sim_actor_stop(struct io *base)
                 first = mail;
         }
         if (first != NULL) {
+            if (io->clock_ns < first->event.node.key)
+                io->clock_ns = first->event.node.key;
             sim_cancel(io->sim, &first->event);
             list_remove(&first->link);
             list_push_back(&io->inbox, &first->link);
@@ -259,5 +263,7 @@ void sim_actor_stop(struct io *base)
             take_turn(io);
         }
     }
+    if (io->world->machine->stopped_ns < io->clock_ns)
+        io->world->machine->stopped_ns = io->clock_ns;
     sim_actor_free(io);
 }

@@ -427,6 +427,30 @@ static void test_no_time_travel(void **state)
     (void)before;
 }
 
+// ---- a stop in order: who comes next sees everything
+
+static void read_synced(struct io *io, void *arg)
+{
+    struct io_file *file = NULL;
+    (void)arg;
+    assert_int_equal(io_open(io, "f", 0, &file), 0);
+    assert_int_equal(io_file_size(file), 2 * BIG);
+    io_file_close(file);
+}
+
+static void test_stop_and_start(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct sim *sim = universe(seed);
+        struct sim_machine *machine = sim_machine_create(sim, "m", true);
+        run_once(sim, machine, write_synced, NULL);
+        assert_int_equal(sim_disk_size(machine, "f"), 2 * BIG);
+        run_once(sim, machine, read_synced, NULL);
+        sim_destroy(sim);
+    }
+}
+
 // ---- bits that change by themselves
 
 static void test_flip(void **state)
@@ -469,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_failed_sync),
         cmocka_unit_test(test_no_time_travel),
+        cmocka_unit_test(test_stop_and_start),
         cmocka_unit_test(test_flip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

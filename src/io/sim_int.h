@@ -154,6 +154,7 @@ struct sim_machine {
     struct sim_world *world;
     int64_t wall_offset_ms;
     uint64_t starts;
+    int64_t stopped_ns;       // the clocks of stopped actors: who comes later starts there
     uint64_t crash_countdown; // 0: none
     enum sim_crash_kind crash_kind;
     struct sim_event crash_event;

@@ -93,6 +93,7 @@ void sim_crash(struct sim_machine *machine, enum sim_crash_kind kind)
     sim_fact(sim, FACT_CRASH, machine->starts, 0, kind);
     sim->report.crashes++;
     world->dead = true;
+    machine->stopped_ns = 0; // what stopped actors did ahead of the crash is undone with the rest
     sim_cancel(sim, &machine->crash_event);
     LIST_FOR (it, &world->actors)
         sim_actor_kill(CONTAINER_OF(it, struct sim_io, link));
@@ -134,12 +135,18 @@ static struct sim_inode *inode_at(struct sim_machine *machine, const char *path)
     return entry == NULL ? NULL : entry->inode;
 }
 
+static int64_t seen_ns(const struct sim_machine *machine)
+{
+    int64_t now_ns = machine->sim->now_ns;
+    return now_ns > machine->stopped_ns ? now_ns : machine->stopped_ns;
+}
+
 int64_t sim_disk_size(struct sim_machine *machine, const char *path)
 {
     struct sim_inode *inode = inode_at(machine, path);
     if (inode == NULL)
         return ERR_NOT_FOUND;
-    return (int64_t)sim_inode_size(inode, 0, machine->sim->now_ns);
+    return (int64_t)sim_inode_size(inode, 0, seen_ns(machine));
 }
 
 int64_t sim_disk_read(struct sim_machine *machine, const char *path, uint64_t offset, void *buf,
@@ -148,7 +155,7 @@ int64_t sim_disk_read(struct sim_machine *machine, const char *path, uint64_t of
     struct sim_inode *inode = inode_at(machine, path);
     if (inode == NULL)
         return ERR_NOT_FOUND;
-    return (int64_t)sim_inode_read(inode, 0, machine->sim->now_ns, offset, buf, len);
+    return (int64_t)sim_inode_read(inode, 0, seen_ns(machine), offset, buf, len);
 }
 
 int sim_disk_flip(struct sim_machine *machine, const char *path, uint64_t offset, uint8_t bits)
