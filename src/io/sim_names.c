@@ -4,6 +4,7 @@
 // power loss cannot undo. Between them stand the changes in order; a sync of a directory makes
 // durable what happened in it. At a power loss each other change survives or not by itself, as far
 // as it still makes sense (a rename whose file was never there is nothing).
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -131,10 +132,9 @@ static void move_below(struct map *names, const char *from, const char *to)
             return;
         if (!path_below(entry->path, from))
             continue;
-        size_t rest = strlen(entry->path) - from_len + 1;
-        char *path = mem_alloc(to_len + rest);
-        memcpy(path, to, to_len);
-        memcpy(path + to_len, entry->path + from_len, rest);
+        size_t size = to_len + strlen(entry->path) - from_len + 1;
+        char *path = mem_alloc(size);
+        (void)snprintf(path, size, "%s%s", to, entry->path + from_len);
         put(names, path, entry->inode);
         entry_drop(names, entry);
         mem_free(path);
