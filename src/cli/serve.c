@@ -98,6 +98,12 @@ static void close_doors(void *arg, struct shard *shard)
     kafka_door_close(s->doors[shard_index(shard)]);
 }
 
+static void destroy_doors(void *arg, struct shard *shard)
+{
+    struct server *s = arg;
+    kafka_door_destroy(s->doors[shard_index(shard)]);
+}
+
 static void unblocked(void *arg, struct shard *shard)
 {
     (void)arg;
@@ -157,6 +163,7 @@ static int node_run(struct server *s)
         .shards_count = shards,
         .config = (const char *const *)s->options.settings,
         .open_doors = open_doors,
+        .destroy_doors = destroy_doors,
         .close_doors = close_doors,
         .appends_unblocked = unblocked,
         .started = on_started,
@@ -214,8 +221,6 @@ static int serve(int argc, char **argv)
     } else {
         code = node_run(s);
     }
-    for (size_t i = 0; i < sizeof s->doors / sizeof s->doors[0]; i++)
-        kafka_door_destroy(s->doors[i]);
     io_real_destroy(s->world);
     serve_options_free(&s->options);
     mem_free(s);

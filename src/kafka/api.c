@@ -15,20 +15,27 @@
         .fini = kafka_group_calls_fini                                                 \
     }
 
+#define SCATTER(KEY, name)                                                             \
+    {                                                                                  \
+        .key = KAFKA_API_##KEY, .advertised_min = -1, .handle = kafka_##name##_handle, \
+        .fini = kafka_scatter_fini                                                     \
+    }
+
 const struct kafka_handler kafka_handlers[] = {
     // librdkafka up to 2.8 switches compression off unless Produce is offered from version 0
     // (KAFKA-18659); nobody sends those versions, and they are refused like any other.
     {.key = KAFKA_API_PRODUCE,
      .advertised_min = 0,
      .flags = KAFKA_APPENDS | KAFKA_OVERLAPS,
-     .handle = kafka_produce_handle},
+     .handle = kafka_produce_handle,
+     .fini = kafka_produce_fini},
     {.key = KAFKA_API_FETCH,
      .advertised_min = -1,
      .flags = KAFKA_OVERLAPS,
      .handle = kafka_fetch_handle,
      .cancel = kafka_fetch_cancel,
      .fini = kafka_fetch_fini},
-    PLAIN(LIST_OFFSETS, list_offsets),
+    SCATTER(LIST_OFFSETS, list_offsets),
     PLAIN(METADATA, metadata),
     GROUP(OFFSET_COMMIT, offset_commit),
     GROUP(OFFSET_FETCH, offset_fetch),
@@ -42,12 +49,12 @@ const struct kafka_handler kafka_handlers[] = {
     PLAIN(API_VERSIONS, api_versions),
     PLAIN(CREATE_TOPICS, create_topics),
     PLAIN(DELETE_TOPICS, delete_topics),
-    PLAIN(DELETE_RECORDS, delete_records),
+    SCATTER(DELETE_RECORDS, delete_records),
     PLAIN(INIT_PRODUCER_ID, init_producer_id),
-    PLAIN(OFFSET_FOR_LEADER_EPOCH, offset_for_leader_epoch),
+    SCATTER(OFFSET_FOR_LEADER_EPOCH, offset_for_leader_epoch),
     PLAIN(DESCRIBE_CONFIGS, describe_configs),
     PLAIN(ALTER_CONFIGS, alter_configs),
-    PLAIN(DESCRIBE_LOG_DIRS, describe_log_dirs),
+    SCATTER(DESCRIBE_LOG_DIRS, describe_log_dirs),
     PLAIN(CREATE_PARTITIONS, create_partitions),
     GROUP(DELETE_GROUPS, delete_groups),
     PLAIN(INCREMENTAL_ALTER_CONFIGS, incremental_alter_configs),

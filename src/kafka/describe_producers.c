@@ -90,6 +90,7 @@ void kafka_describe_producers_handle(struct kafka_request *r)
 void kafka_describe_producers_fini(struct kafka_request *r)
 {
     struct kafka_scatter *s = r->state;
+    kafka_scatter_fini(r);
     for (uint32_t i = 0; s != NULL && s->errs != NULL && i < s->scatter.parts_count; i++)
         scatter_producers_free((struct producers_part *)s->parts + i);
 }

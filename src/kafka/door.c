@@ -242,7 +242,8 @@ void kafka_door_destroy(struct kafka_door *door)
 {
     if (door == NULL)
         return;
-    // After a failure of the node the door was never closed.
+    // After a failure of the node the door was never closed; nothing of it is asked of anybody now.
+    door->closed = true;
     LIST_FOR_SAFE (it, &door->conns)
         kafka_conn_forget(CONTAINER_OF(it, struct kafka_conn, link));
     LIST_FOR_SAFE (it, &door->orphans) {

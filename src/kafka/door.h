@@ -6,8 +6,9 @@
 // node/partitions.h, node/topics.h and node_call.
 //
 // Life: kafka_door_open on the shard (from the node's open_doors hook), kafka_door_close on the
-// shard (close_doors), kafka_door_destroy anywhere once the shard's actor has ended; the door keeps
-// the memory of requests that other shards still hold, therefore the two steps.
+// shard (close_doors), kafka_door_destroy from the node's destroy_doors hook, once no actor runs
+// any more; the door keeps the memory of requests that other shards still hold, therefore the two
+// steps.
 #ifndef WEIR_KAFKA_DOOR_H
 #define WEIR_KAFKA_DOOR_H
 

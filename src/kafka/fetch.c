@@ -208,6 +208,8 @@ void kafka_fetch_cancel(struct kafka_request *r)
 void kafka_fetch_fini(struct kafka_request *r)
 {
     struct fetch_state *s = r->state;
-    if (s != NULL && s->started)
-        fetch_release(&s->fetch);
+    if (s == NULL || !s->started)
+        return;
+    fetch_drop(&s->fetch); // nothing, unless the server has ended meanwhile
+    fetch_release(&s->fetch);
 }

@@ -62,8 +62,10 @@ void kafka_group_call_start(struct kafka_group_call *call, struct slice group_id
 void kafka_group_calls_fini(struct kafka_request *r)
 {
     struct kafka_group_calls *all = r->state;
-    for (uint32_t i = 0; all != NULL && i < all->count; i++)
+    for (uint32_t i = 0; all != NULL && i < all->count; i++) {
+        all->calls[i].u.request.slot = NULL; // set only if the groups have ended meanwhile
         group_request_fini(&all->calls[i].u.request);
+    }
 }
 
 struct kafka_group_call *kafka_group_only(const struct kafka_request *r)

@@ -113,6 +113,8 @@ KAFKA_HANDLER_NAMES(KAFKA_DECLARE)
 #undef KAFKA_DECLARE
 void kafka_fetch_cancel(struct kafka_request *r);
 void kafka_fetch_fini(struct kafka_request *r);
+void kafka_produce_fini(struct kafka_request *r);
+void kafka_scatter_fini(struct kafka_request *r);
 void kafka_describe_producers_fini(struct kafka_request *r);
 void kafka_group_calls_fini(struct kafka_request *r);
 

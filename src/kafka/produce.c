@@ -201,3 +201,10 @@ void kafka_produce_handle(struct kafka_request *r)
     s->produce.done = produce_done;
     produce_start(kafka_shard(r), &s->produce);
 }
+
+void kafka_produce_fini(struct kafka_request *r)
+{
+    struct produce_state *s = r->state;
+    if (s != NULL)
+        produce_drop(&s->produce); // nothing, unless the server has ended meanwhile
+}

@@ -33,3 +33,10 @@ void kafka_scatter_start(struct kafka_request *r)
     s->scatter.done = scatter_done;
     scatter_start(kafka_shard(r), &s->scatter);
 }
+
+void kafka_scatter_fini(struct kafka_request *r)
+{
+    struct kafka_scatter *s = r->state;
+    if (s != NULL)
+        scatter_drop(&s->scatter); // nothing, unless the server has ended meanwhile
+}

@@ -223,6 +223,18 @@ static void answer_trim(struct fetch *r)
     }
 }
 
+void fetch_drop(struct fetch *request)
+{
+    struct fetch_state *state = request->state;
+    if (state == NULL)
+        return;
+    request->state = NULL;
+    for (uint32_t i = 0; i < state->legs_count; i++)
+        mem_free(state->legs[i].watches);
+    mem_free(state->legs);
+    mem_free(state);
+}
+
 static void answer(struct fetch_state *state)
 {
     struct fetch *r = state->request;
@@ -230,11 +242,7 @@ static void answer(struct fetch_state *state)
     io_timer_stop(state->from->io, &state->timer);
     if (state->legs_count > 1)
         answer_trim(r);
-    r->state = NULL;
-    for (uint32_t i = 0; i < state->legs_count; i++)
-        mem_free(state->legs[i].watches);
-    mem_free(state->legs);
-    mem_free(state);
+    fetch_drop(r);
     r->done(r);
 }
 

@@ -299,6 +299,8 @@ void node_destroy(struct node *node)
     }
     for (uint32_t i = 0; i < node->options.shards_count; i++)
         shard_fini(&node->shards[i]);
+    for (uint32_t i = 0; node->options.destroy_doors != NULL && i < node->options.shards_count; i++)
+        node->options.destroy_doors(node->options.arg, &node->shards[i]);
     checkpointer_destroy(node->checkpointer);
     journal_destroy(node->journal);
     config_overrides_fini(&node->broker_overrides);

@@ -29,6 +29,10 @@ struct node_options {
     // On each shard after recovery; 0 or an ERR_* that stops the start.
     int (*open_doors)(void *arg, struct shard *shard);
     void (*close_doors)(void *arg, struct shard *shard); // stop accepting, close connections
+    // In node_destroy, when no actor runs any more and before its memory goes: what a door still
+    // has, requests that nobody will answer included (produce_drop, fetch_drop, scatter_drop). May
+    // be NULL.
+    void (*destroy_doors)(void *arg, struct shard *shard);
     // On the shard: appends may go on again (see shard_appends_blocked).
     void (*appends_unblocked)(void *arg, struct shard *shard);
     // Any thread: the node is up (err 0), could not start, or has failed for good (what tells why).

@@ -196,3 +196,9 @@ void produce_start(struct shard *shard, struct produce *request)
         node_call_start(&leg->call, shard, i);
     }
 }
+
+void produce_drop(struct produce *request)
+{
+    mem_free(request->legs);
+    request->legs = NULL;
+}

@@ -209,3 +209,9 @@ void scatter_producers_free(struct producers_part *part)
     mem_free(part->infos);
     part->infos = NULL;
 }
+
+void scatter_drop(struct scatter *request)
+{
+    mem_free(request->legs);
+    request->legs = NULL;
+}
