@@ -15,7 +15,7 @@ struct cli_command {
     int (*run)(int argc, char **argv); // argv[0] is the command's name; returns the exit code
 };
 
-extern const struct cli_command cli_serve;
+extern const struct cli_command cli_serve, cli_topic, cli_group, cli_status, cli_check;
 
 // Writes "weir: …" to standard error; for what went wrong and what to do next.
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

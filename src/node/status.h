@@ -31,6 +31,14 @@ struct status_request {
 };
 void status_start(struct shard *shard, struct status_request *request);
 
+struct status_metric {
+    const char *name, *unit, *doc; // of the table
+    int64_t value;
+};
+#define STATUS_METRICS_MAX 128
+// Fills at most `max`; returns how many there are.
+uint32_t status_metrics(const struct status *s, struct status_metric *out, uint32_t max);
+
 // Doors count here; a shard's own memory, no atomics.
 struct shard_counters {
     uint64_t connections, requests, request_errors, bytes_in, bytes_out;
