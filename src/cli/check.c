@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -175,6 +176,10 @@ static int check(int argc, char **argv)
         return cli_usage(&cli_check, "one data directory is needed");
     if (!json && strcmp(format, "text") != 0)
         return cli_usage(&cli_check, "--format takes text or json, not '%s'", format);
+    if (access(args.words[0], X_OK) != 0) {
+        cli_error("%s: %s", args.words[0], err_text(ERR_NOT_FOUND));
+        return EX_NOINPUT;
+    }
     struct check *c = mem_zalloc(sizeof *c);
     c->json = json;
     c->faults = json_array();

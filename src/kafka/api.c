@@ -65,6 +65,10 @@ const struct kafka_handler kafka_handlers[] = {
      .handle = kafka_describe_producers_handle,
      .fini = kafka_describe_producers_fini},
     PLAIN(DESCRIBE_TOPIC_PARTITIONS, describe_topic_partitions),
+    {.key = KAFKA_API_WEIR_STATUS,
+     .advertised_min = -1,
+     .flags = KAFKA_HIDDEN,
+     .handle = kafka_weir_status_handle},
 };
 const uint32_t kafka_handlers_count = sizeof kafka_handlers / sizeof kafka_handlers[0];
 

@@ -17,11 +17,13 @@ static bool api_versions_keys(struct kafka_request *r, struct kafka_api_versions
     answer->api_keys = kafka_alloc_default(r, type, kafka_handlers_count);
     if (answer->api_keys == NULL)
         return false;
-    answer->api_keys_count = kafka_handlers_count;
     for (uint32_t i = 0; i < kafka_handlers_count; i++) {
         const struct kafka_handler *api = &kafka_handlers[i];
+        if ((api->flags & KAFKA_HIDDEN) != 0)
+            continue;
         const struct wire_api *wire = wire_kafka_api(api->key);
-        struct kafka_api_versions_response_api_key *key = &answer->api_keys[i];
+        struct kafka_api_versions_response_api_key *key =
+            &answer->api_keys[answer->api_keys_count++];
         key->api_key = api->key;
         key->min_version = api->advertised_min >= 0 ? api->advertised_min : wire->min_version;
         key->max_version = wire->max_version;

@@ -62,6 +62,7 @@ void kafka_door_starved(struct kafka_door *door, struct kafka_conn *conn);
 enum kafka_api_flag {
     KAFKA_APPENDS = 1,  // held back while the shard's appends are blocked
     KAFKA_OVERLAPS = 2, // may run beside earlier requests of its connection that overlap as well
+    KAFKA_HIDDEN = 4,   // served, but not advertised
 };
 
 struct kafka_handler {
@@ -106,7 +107,8 @@ const struct kafka_handler *kafka_handler_find(int16_t key); // NULL
     X(alter_configs)             \
     X(describe_cluster)          \
     X(describe_log_dirs)         \
-    X(describe_topic_partitions)
+    X(describe_topic_partitions) \
+    X(weir_status)
 
 #define KAFKA_DECLARE(name) void kafka_##name##_handle(struct kafka_request *r);
 KAFKA_HANDLER_NAMES(KAFKA_DECLARE)
