@@ -89,9 +89,12 @@ static int restore_epochs(struct log *log, struct slice in, uint32_t count)
 
 static int restore_active(struct log *log, struct slice *v, bool present)
 {
-    struct segment *old = log_active(log);
-    if (old != NULL)
-        restore_drop(log, old->base_offset);
+    // The one that was active before need not be the last any more: a sealed one behind it may have
+    // come first, and it may itself be gone for good.
+    for (uint32_t i = log->segments_count; i-- > 0;) {
+        if (log->segments[i].state == SEGMENT_ACTIVE)
+            segments_remove(log->segments, &log->segments_count, i);
+    }
     if (!present)
         return 0;
     struct segment s;
