@@ -347,8 +347,8 @@ int log_append(struct log *log, struct blob_piece piece, const struct batch *bat
         .leader_epoch = leader_epoch,
         .base_offset = log->end_offset,
         .last_offset = log->end_offset + batch->last_offset_delta,
-        .segment = memory ? 0 : s->base_offset,
-        .position = memory ? 0 : s->size_bytes,
+        .segment = memory || s == NULL ? 0 : s->base_offset,
+        .position = memory || s == NULL ? 0 : s->size_bytes,
         .size_bytes = batch->size_bytes,
         .max_timestamp_ms = batch->max_timestamp_ms,
     };

@@ -150,7 +150,7 @@ static bool exists(const char *format, const char *room, const char *name)
 static bool tests_include(const char *room, const char *name)
 {
     char command[TIDY_PATH_SIZE];
-    snprintf(command, sizeof command, "grep -qs '\"%s/%s.h\"' src/*/*_test.c", room, name);
+    snprintf(command, sizeof command, "grep -qs '\"%s/%s.h\"' src/*/*_test.[ch]", room, name);
     return system(command) == 0; // NOLINT(cert-env33-c): a developer's tool on its own tree
 }
 
