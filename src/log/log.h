@@ -128,15 +128,15 @@ struct log_waiter {
 void log_wait(struct log *log, struct log_waiter *waiter, int64_t offset);
 void log_wait_cancel(struct log_waiter *waiter);
 
-#define LOG_READ_PIECES 64
+#define LOG_READ_PIECES_MAX 1024 // so many batches that are not neighbours end a read early
 struct log_read {
     // in
     int64_t offset;
     uint32_t max_bytes;
     bool at_least_one; // a first batch larger than max_bytes is returned all the same (KIP-74)
     // out: whole batches, the first one contains `offset`; each piece holds a reference
-    struct blob_piece pieces[LOG_READ_PIECES];
-    uint32_t pieces_count;
+    struct blob_piece *pieces; // the log's memory; zeroed before the first read
+    uint32_t pieces_count, pieces_cap;
     uint32_t bytes;
     int64_t next_offset;                          // after the last batch returned
     void (*done)(struct log_read *read, int err); // only after ERR_AGAIN

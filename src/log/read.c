@@ -35,6 +35,16 @@ static int64_t visible_end(const struct log *log)
     return bug(BUG_READ_AHEAD) ? log->end_offset : log->high_watermark;
 }
 
+static void piece_push(struct log_read *read, struct blob_piece piece)
+{
+    if (read->pieces_count == read->pieces_cap) {
+        read->pieces_cap = read->pieces_cap == 0 ? 4 : read->pieces_cap * 2;
+        read->pieces = mem_realloc(read->pieces, read->pieces_cap * sizeof piece);
+    }
+    ASSERT(read->pieces_count < LOG_READ_PIECES_MAX);
+    read->pieces[read->pieces_count++] = piece;
+}
+
 static void piece_add(struct log_read *read, struct blob_piece piece)
 {
     if (read->pieces_count > 0) {
@@ -45,7 +55,7 @@ static void piece_add(struct log_read *read, struct blob_piece piece)
         }
     }
     blob_ref(piece.blob);
-    read->pieces[read->pieces_count++] = piece;
+    piece_push(read, piece);
 }
 
 static void read_tail(struct log *log, struct log_read *read)
@@ -53,7 +63,7 @@ static void read_tail(struct log *log, struct log_read *read)
     int64_t end = visible_end(log);
     for (uint64_t n = tail_find(&log->tail, read->offset); n < log->tail.end; n++) {
         const struct tail_entry *e = tail_at(&log->tail, n);
-        if (e->base_offset >= end || read->pieces_count == LOG_READ_PIECES)
+        if (e->base_offset >= end || read->pieces_count == LOG_READ_PIECES_MAX)
             break;
         bool fits = e->piece.len <= read->max_bytes - read->bytes;
         if (!fits && !(read->bytes == 0 && read->at_least_one))
@@ -88,7 +98,7 @@ static void read_answer(struct job *job)
     if (err == 0) {
         ASSERT(r->next_offset <= visible_end(job->log));
         if (r->piece.len > 0)
-            read->pieces[read->pieces_count++] = r->piece;
+            piece_push(read, r->piece);
         r->piece.blob = r->piece.len > 0 ? NULL : r->piece.blob; // its reference moved
         read->bytes = (uint32_t)r->piece.len;
         read->next_offset = r->piece.len > 0 ? r->next_offset : read->offset;
@@ -146,6 +156,9 @@ void log_read_release(struct log_read *read)
 {
     for (uint32_t i = 0; i < read->pieces_count; i++)
         blob_unref(read->pieces[i].blob);
+    mem_free(read->pieces);
+    read->pieces = NULL;
     read->pieces_count = 0;
+    read->pieces_cap = 0;
     read->bytes = 0;
 }
