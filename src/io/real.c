@@ -83,10 +83,14 @@ static void futex_wait(_Atomic(uint32_t) *word, uint32_t value, int64_t timeout_
     (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_ns < 0 ? NULL : &ts, NULL, 0);
 }
 
+// Set when this thread has woken another: see worker_run.
+static _Thread_local bool woke_somebody;
+
 static void real_wake(struct real_io *io)
 {
     if (atomic_load(&io->asleep) == 0 || atomic_exchange(&io->asleep, 0) == 0)
         return;
+    woke_somebody = true;
     if (io->base.kind == IO_LOOP)
         real_loop_wake(io);
     else
@@ -169,6 +173,8 @@ static bool worker_spin(struct real_io *io)
                 return true;
             cpu_relax();
         }
+        (void)
+            sched_yield(); // a partner that this worker displaced may be waiting for its processor
     } while (real_clock_ns() < until_ns);
     return false;
 }
@@ -192,10 +198,14 @@ static void worker_run(struct real_io *io)
 {
     for (;;) {
         bool stopping = atomic_load(&io->stopping); // before the mailbox: its mail still runs
+        woke_somebody = false;
         bool ran = worker_turn(io);
         if (stopping && !ran)
             return;
-        if (ran && io->spin_ns > 0 && worker_spin(io))
+        // Whom this worker has just woken is often put on its own processor, and would wait there
+        // until the spinning ends (measured on two cores: 105 us instead of 4). So it spins only
+        // while its partners are awake, which is when more is about to come.
+        if (ran && io->spin_ns > 0 && !woke_somebody && worker_spin(io))
             continue;
         if (!stopping)
             worker_sleep(io);
