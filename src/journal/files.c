@@ -249,6 +249,7 @@ void files_recycle(struct journal *journal, uint64_t lsn)
             break;
         file_recycle(journal, file_of(files->used.next));
     }
+    files->level = 0; // still as full as before: then the next checkpoint is asked for at once
     tell_level(journal);
 }
 
