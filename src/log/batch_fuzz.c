@@ -3,6 +3,8 @@
 // Fuzzing a batch as a client might send it: the bytes as they are, and, since a fuzzer never
 // guesses a CRC, once more with the header mended so that the records and codecs behind it are
 // reached.
+//
+// covers: src/log/batch.c src/log/record.c src/log/codec.c
 #include <string.h>
 
 #include "base/crc32c.h"

@@ -3,76 +3,7 @@
 // A log on real files with a real journal: what is appended is read back the same from memory, from
 // segments and after restarts with and without a checkpoint; marks, waiters, lookups, epochs,
 // retention, deletion, and logs in memory.
-#include "log/rig_log_test.h"
-
-static struct rig *rig;
-
-static int setup(void **state)
-{
-    (void)state;
-    rig = rig_create();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_destroy(rig);
-    return 0;
-}
-
-// Reads all of a log from its start in steps; the offsets in the batches must be dense.
-static int64_t read_all(int log, uint32_t step, struct buf *out, int *out_cold)
-{
-    int64_t offset = log_start_offset(rig->logs[log]);
-    int64_t end = log_high_watermark(rig->logs[log]);
-    *out_cold = 0;
-    while (offset < end) {
-        int64_t before = offset;
-        bool cold;
-        assert_int_equal(rig_read(rig, log, &offset, step, out, &cold), 0);
-        assert_true(offset > before); // never nothing when there is data
-        *out_cold += cold ? 1 : 0;
-    }
-    assert_int_equal(offset, end);
-    return end;
-}
-
-static void expect_dense(struct slice all, int64_t offset)
-{
-    while (all.len > 0) {
-        struct batch b;
-        assert_int_equal(batch_peek(all, &b), 0);
-        assert_true(batch_crc_ok(slice_of(all.data, b.size_bytes)));
-        assert_int_equal(b.base_offset, offset);
-        offset = batch_last_offset(&b) + 1;
-        all = slice_of(all.data + b.size_bytes, all.len - b.size_bytes);
-    }
-}
-
-static void expect_log(int log, struct buf *want, uint32_t step)
-{
-    struct buf got;
-    int cold;
-    buf_init(&got, 256U << 20);
-    read_all(log, step, &got, &cold);
-    assert_int_equal(got.len, want->len);
-    assert_memory_equal(got.data, want->data, got.len);
-    expect_dense(buf_slice(&got), log_start_offset(rig->logs[log]));
-    buf_fini(&got);
-}
-
-// Small and large batches; the large ones go direct.
-static int64_t append_many(int log, int count, int64_t timestamp_ms)
-{
-    int64_t end = 0;
-    for (int i = 0; i < count; i++) {
-        size_t len = i % 7 == 6 ? 30000 : (size_t)(i * 37 % 900);
-        end = rig_append(rig, log, i % 5 + 1, len, timestamp_ms + i * 10);
-    }
-    rig_durable(rig, log, end);
-    return end;
-}
+#include "log/rig_steps_test.h"
 
 static void test_append_and_read(void **state)
 {
@@ -139,13 +70,6 @@ static void test_tail_and_cold_agree(void **state)
     buf_fini(&cold_bytes);
     buf_fini(&warm);
     rig_close(rig);
-}
-
-static void snapshot_of(struct buf *want)
-{
-    int cold;
-    buf_init(want, 64U << 20);
-    read_all(0, 1 << 20, want, &cold);
 }
 
 // Nothing but the journal survives.
@@ -252,19 +176,6 @@ static int set_start(int64_t offset)
     rig_on(rig, rig->shard, set_start_run, &offset);
     rig_idle(rig);
     return (int)offset;
-}
-
-static int count_files(const char *ending)
-{
-    char command[200];
-    (void)snprintf(command, sizeof command, "find '%s/log' -name '*%s' 2>/dev/null | wc -l",
-                   rig->root, ending);
-    FILE *f = popen(command, "r");
-    assert_non_null(f);
-    int n = -1;
-    assert_int_equal(fscanf(f, "%d", &n), 1);
-    assert_int_equal(pclose(f), 0);
-    return n;
 }
 
 static void test_delete_records(void **state)
@@ -523,111 +434,6 @@ static void test_relaxed(void **state)
     rig_close(rig);
 }
 
-struct check_call {
-    struct log_check check;
-    int err;
-    char what[128];
-};
-
-static void check_report(void *arg, const char *path, uint64_t position, const char *what)
-{
-    struct check_call *c = arg;
-    (void)path;
-    (void)position;
-    (void)snprintf(c->what, sizeof c->what, "%s", what);
-}
-
-static void check_run(struct rig *r, void *arg)
-{
-    struct check_call *c = arg;
-    struct log_key key = rig_key(0);
-    char dir[FILES_PATH_SIZE];
-    files_dir(&key, dir);
-    c->check.report = check_report;
-    c->check.arg = c;
-    c->err = log_check_dir(r->opener, dir, true, &c->check);
-}
-
-static struct check_call check(void)
-{
-    struct check_call c = {0};
-    rig_on(rig, rig->opener, check_run, &c);
-    assert_int_equal(c.err, 0);
-    return c;
-}
-
-// Flips one bit in the first segment.
-static void damage(long position)
-{
-    struct file_key key = {.log = rig_key(0), .base_offset = 0, .kind = FILE_LOG};
-    char path[FILES_PATH_SIZE], full[FILES_PATH_SIZE + 80];
-    files_path(&key, path);
-    (void)snprintf(full, sizeof full, "%s/%s", rig->root, path);
-    FILE *f = fopen(full, "r+b");
-    assert_non_null(f);
-    assert_int_equal(fseek(f, position, SEEK_SET), 0);
-    int byte = fgetc(f);
-    assert_int_equal(fseek(f, position, SEEK_SET), 0);
-    assert_int_not_equal(fputc(byte ^ 4, f), EOF);
-    assert_int_equal(fclose(f), 0);
-}
-
-static void test_check_and_damage(void **state)
-{
-    (void)state;
-    rig->options[0].index_interval_bytes = 100;
-    rig->store_options.tail_bytes_per_log = 0;
-    rig_open(rig);
-    int64_t end = append_many(0, 400, 1000);
-    rig_cut(rig, true, true);
-    struct check_call c = check();
-    assert_int_equal(c.check.errors, 0);
-    assert_true(c.check.segments > 1);
-    assert_int_equal(c.check.end_offset, end);
-    assert_int_equal(c.check.records, end);
-    assert_true(count_files(".index") > 1);
-    damage(100);
-    c = check();
-    assert_true(c.check.errors > 0);
-    assert_string_equal(c.what, "the batch's checksum does not match");
-    int64_t offset = 1; // the second batch: the first one has 68 bytes
-    assert_int_equal(rig_read(rig, 0, &offset, 1, NULL, NULL), ERR_CORRUPT_MESSAGE);
-    damage(100);
-    assert_int_equal(rig_read(rig, 0, &offset, 1, NULL, NULL), 0);
-    rig_close(rig);
-}
-
-// What a crash leaves behind the known end, and files of segments that never came to be.
-static void test_tidy(void **state)
-{
-    (void)state;
-    rig_open(rig);
-    append_many(0, 100, 1000);
-    rig_cut(rig, true, true);
-    append_many(0, 100, 2000);
-    struct buf want;
-    snapshot_of(&want);
-    rig_close(rig);
-    char command[400];
-    (void)snprintf(command, sizeof command,
-                   "cd '%s'/log/*/0 && last=$(ls *.log | tail -1) && for f in ${last%%.log}.*; "
-                   "do head -c 5000 /dev/zero >> $f; done && "
-                   "cp $last 00000000000000009999.log",
-                   rig->root);
-    assert_int_equal(system(command), 0);
-    rig_open(rig);
-    rig_idle(rig);
-    append_many(0, 1, 9000);
-    rig_cut(rig, false, true);
-    struct check_call c = check();
-    if (c.check.errors > 0)
-        print_error("%s\n", c.what);
-    assert_int_equal(c.check.errors, 0);
-    assert_int_equal(c.check.end_offset, log_end_offset(rig->logs[0]));
-    buf_fini(&want);
-    rig_close(rig);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -645,8 +451,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_in_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_budget, setup, teardown),
         cmocka_unit_test_setup_teardown(test_relaxed, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_check_and_damage, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_tidy, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,8 @@
 // Fuzzing what is read back from a segment's files: the bytes are taken as a .log, an .index and a
 // .timeindex at once, and as a segment's record in a snapshot. Whatever they say, scanning ends,
 // stays inside, and searching by an index only ever shortens a search.
+//
+// covers: src/log/scan.c src/log/frames.c
 #include "base/assert.h"
 #include "base/err.h"
 #include "log/scan.h"
