@@ -331,6 +331,7 @@ void shard_fini(struct shard *shard)
         log_store_destroy(shard->store);
     if (shard->groups != NULL)
         groups_destroy(shard->groups);
+    journal_port_destroy(shard->port);
     catalogue_fini(shard);
     map_fini(&shard->partitions);
     map_fini(&shard->topics_by_name);
