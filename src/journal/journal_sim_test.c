@@ -332,8 +332,7 @@ static bool bundle_torn(const struct universe *u, uint64_t bundle)
 static void judge_end(struct universe *u)
 {
     uint32_t first_missing[SHARDS];
-    for (int s = 0; s < SHARDS; s++)
-        first_missing[s] = UINT32_MAX;
+    memset(first_missing, 0xff, sizeof first_missing);
     for (uint32_t i = 0; i < u->count; i++) {
         struct frame *f = &u->frames[i];
         if (f->state == FRAME_DEAD || (f->state == FRAME_DONE && f->lsn < u->from_lsn && !f->seen))
@@ -349,10 +348,8 @@ static void judge_end(struct universe *u)
     }
     for (uint32_t i = 0; i < u->count; i++) {
         struct frame *f = &u->frames[i];
-        if (f->seen)
-            f->state = FRAME_DONE;
-        else if (f->state == FRAME_ADDED)
-            f->state = FRAME_DEAD;
+        if (f->seen || f->state == FRAME_ADDED)
+            f->state = f->seen ? FRAME_DONE : FRAME_DEAD;
     }
 }
 
@@ -396,8 +393,7 @@ static void open_run(struct io_msg *msg)
 
 static bool open_over(void *arg)
 {
-    struct opening *o = arg;
-    return o->done || !sim_machine_up(o->node->u->machine);
+    return ((struct opening *)arg)->done;
 }
 
 static bool life_over(void *arg)
@@ -440,10 +436,9 @@ static void node_free(struct node *node)
         mem_free(node->shards[i]);
     }
     journal_destroy(node->journal);
-    io_actor_stop(node->opener);
-    io_actor_stop(node->actor);
-    io_actor_stop(node->maker);
-    io_actor_stop(node->writer);
+    struct io *workers[] = {node->opener, node->actor, node->maker, node->writer};
+    for (int i = 0; i < 4; i++)
+        io_actor_stop(workers[i]);
     for (struct list *it; (it = list_pop_front(&node->mails)) != NULL;)
         mem_free(CONTAINER_OF(it, struct mail, link));
 }
