@@ -2,6 +2,7 @@
 //
 // Records in and out: what Produce accepts and refuses, what Fetch answers with and without a
 // session, what the marks of a partition are afterwards.
+#include "kafka/resolve.h"
 #include "kafka/rig_kafka_test.h"
 #include "kafka/scatter.h"
 #include "wire/gen/kafka_create_topics.h"
