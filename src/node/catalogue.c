@@ -17,8 +17,6 @@
 #include "base/mem.h"
 #include "node/node_int.h"
 
-enum change_kind { CHANGE_CREATE, CHANGE_DELETE, CHANGE_GROW, CHANGE_ALTER, CHANGE_BROKER };
-
 struct change {
     struct list link; // catalogue.pending
     enum change_kind kind;
@@ -453,88 +451,10 @@ static void change_begin(struct change *c)
     begin[c->kind](c);
 }
 
-// ---- requests: posted to shard 0 and back
-
-static void create_run(struct node_call *call)
+void catalogue_change(enum change_kind kind, struct node_call *call, struct slice name, int *err,
+                      char *why)
 {
-    struct topic_create *r = CONTAINER_OF(call, struct topic_create, call);
-    change_submit(change_new(CHANGE_CREATE, call, r->name, &r->err, r->why));
-}
-
-static void create_done(struct node_call *call)
-{
-    struct topic_create *r = CONTAINER_OF(call, struct topic_create, call);
-    r->done(r);
-}
-
-void topic_create_start(struct shard *shard, struct topic_create *request)
-{
-    request->call.run = create_run;
-    request->call.done = create_done;
-    node_call_start(&request->call, shard, 0);
-}
-
-static void delete_run(struct node_call *call)
-{
-    struct topic_delete *r = CONTAINER_OF(call, struct topic_delete, call);
-    const struct topic *t = r->name.data == NULL ? topic_by_id(call->to, &r->id) : NULL;
-    struct slice name = t != NULL ? t->name : r->name;
-    if (name.data == NULL)
-        name = slice_cstr("");
-    change_submit(change_new(CHANGE_DELETE, call, name, &r->err, r->why));
-}
-
-static void delete_done(struct node_call *call)
-{
-    struct topic_delete *r = CONTAINER_OF(call, struct topic_delete, call);
-    r->done(r);
-}
-
-void topic_delete_start(struct shard *shard, struct topic_delete *request)
-{
-    request->call.run = delete_run;
-    request->call.done = delete_done;
-    node_call_start(&request->call, shard, 0);
-}
-
-static void grow_run(struct node_call *call)
-{
-    struct topic_grow *r = CONTAINER_OF(call, struct topic_grow, call);
-    change_submit(change_new(CHANGE_GROW, call, r->name, &r->err, r->why));
-}
-
-static void grow_done(struct node_call *call)
-{
-    struct topic_grow *r = CONTAINER_OF(call, struct topic_grow, call);
-    r->done(r);
-}
-
-void topic_grow_start(struct shard *shard, struct topic_grow *request)
-{
-    request->call.run = grow_run;
-    request->call.done = grow_done;
-    node_call_start(&request->call, shard, 0);
-}
-
-static void alter_run(struct node_call *call)
-{
-    struct topic_alter *r = CONTAINER_OF(call, struct topic_alter, call);
-    bool broker = r->name.data == NULL;
-    change_submit(change_new(broker ? CHANGE_BROKER : CHANGE_ALTER, call,
-                             broker ? slice_cstr("") : r->name, &r->err, r->why));
-}
-
-static void alter_done(struct node_call *call)
-{
-    struct topic_alter *r = CONTAINER_OF(call, struct topic_alter, call);
-    r->done(r);
-}
-
-void topic_alter_start(struct shard *shard, struct topic_alter *request)
-{
-    request->call.run = alter_run;
-    request->call.done = alter_done;
-    node_call_start(&request->call, shard, 0);
+    change_submit(change_new(kind, call, name, err, why));
 }
 
 // ---- life and cut

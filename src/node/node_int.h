@@ -116,6 +116,11 @@ void shard_broker_changed(struct shard *shard); // recomputes effective values
 void shard_cut(void *arg, struct checkpoint_cut *cut);
 void shard_cut_settled(void *arg, bool installed);
 // catalogue.c
+enum change_kind { CHANGE_CREATE, CHANGE_DELETE, CHANGE_GROW, CHANGE_ALTER, CHANGE_BROKER };
+// On shard 0: checks, journals and spreads the change that `call` asks for; then answers the call.
+// *err and why (TOPIC_WHY_MAX) tell the result.
+void catalogue_change(enum change_kind kind, struct node_call *call, struct slice name, int *err,
+                      char *why);
 void catalogue_init(struct shard *shard);
 void catalogue_fini(struct shard *shard);
 void catalogue_cut(struct shard *shard, bool full, struct buf *out);

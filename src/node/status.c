@@ -86,3 +86,11 @@ void status_start(struct shard *shard, struct status_request *request)
     request->broadcast.done = status_done;
     node_broadcast_start(&request->broadcast, shard);
 }
+
+void status_discard(struct status_request *request)
+{
+    mem_free(request->broadcast.calls);
+    mem_free(request->shards);
+    request->broadcast.calls = NULL;
+    request->shards = NULL;
+}

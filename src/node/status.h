@@ -30,6 +30,7 @@ struct status_request {
     struct node_broadcast broadcast;
 };
 void status_start(struct shard *shard, struct status_request *request);
+void status_discard(struct status_request *request); // as produce_discard
 
 struct status_metric {
     const char *name, *unit, *doc; // of the table
