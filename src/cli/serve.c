@@ -104,13 +104,6 @@ static void destroy_doors(void *arg, struct shard *shard)
     kafka_door_destroy(s->doors[shard_index(shard)]);
 }
 
-static void free_doors(void *arg, struct shard *shard)
-{
-    struct server *s = arg;
-    kafka_door_destroy(s->doors[shard_index(shard)]);
-    s->doors[shard_index(shard)] = NULL;
-}
-
 static void unblocked(void *arg, struct shard *shard)
 {
     (void)arg;
@@ -172,7 +165,6 @@ static int node_run(struct server *s)
         .open_doors = open_doors,
         .destroy_doors = destroy_doors,
         .close_doors = close_doors,
-        .free_doors = free_doors,
         .appends_unblocked = unblocked,
         .started = on_started,
         .failed = on_failed,

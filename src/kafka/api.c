@@ -68,7 +68,8 @@ const struct kafka_handler kafka_handlers[] = {
     {.key = KAFKA_API_WEIR_STATUS,
      .advertised_min = -1,
      .flags = KAFKA_HIDDEN,
-     .handle = kafka_weir_status_handle},
+     .handle = kafka_weir_status_handle,
+     .fini = kafka_weir_status_fini},
 };
 const uint32_t kafka_handlers_count = sizeof kafka_handlers / sizeof kafka_handlers[0];
 

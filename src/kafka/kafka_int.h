@@ -119,6 +119,7 @@ void kafka_produce_fini(struct kafka_request *r);
 void kafka_scatter_fini(struct kafka_request *r);
 void kafka_describe_producers_fini(struct kafka_request *r);
 void kafka_group_calls_fini(struct kafka_request *r);
+void kafka_weir_status_fini(struct kafka_request *r);
 
 // ---- a request
 

@@ -37,12 +37,20 @@ static void status_answer(struct status_request *request)
     kafka_answer(r, &answer);
 }
 
+void kafka_weir_status_fini(struct kafka_request *r)
+{
+    struct weir_status *s = r->state;
+    if (s != NULL)
+        status_drop(&s->status); // nothing, unless the server has ended meanwhile
+}
+
 void kafka_weir_status_handle(struct kafka_request *r)
 {
     struct weir_status *s = kafka_alloc(r, 1, sizeof *s);
     if (s == NULL)
         return;
     s->r = r;
+    r->state = s;
     s->status.done = status_answer;
     status_start(kafka_shard(r), &s->status);
 }

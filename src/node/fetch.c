@@ -235,15 +235,6 @@ void fetch_drop(struct fetch *request)
     mem_free(state);
 }
 
-static void state_free(struct fetch_state *state)
-{
-    state->request->state = NULL;
-    for (uint32_t i = 0; i < state->legs_count; i++)
-        mem_free(state->legs[i].watches);
-    mem_free(state->legs);
-    mem_free(state);
-}
-
 static void answer(struct fetch_state *state)
 {
     struct fetch *r = state->request;
@@ -379,10 +370,4 @@ void fetch_release(struct fetch *request)
         log_read_release(&request->parts[i].read);
         request->parts[i].read.bytes = 0;
     }
-}
-
-void fetch_discard(struct fetch *request)
-{
-    if (request->state != NULL)
-        state_free(request->state);
 }

@@ -33,9 +33,6 @@ struct node_options {
     // has, requests that nobody will answer included (produce_drop, fetch_drop, scatter_drop). May
     // be NULL.
     void (*destroy_doors)(void *arg, struct shard *shard);
-    // From node_destroy, when the shard's actor has ended and before its memory goes: the door's
-    // too.
-    void (*free_doors)(void *arg, struct shard *shard);
     // On the shard: appends may go on again (see shard_appends_blocked).
     void (*appends_unblocked)(void *arg, struct shard *shard);
     // Any thread: the node is up (err 0), could not start, or has failed for good (what tells why).

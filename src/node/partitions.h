@@ -51,8 +51,6 @@ struct produce {
     uint32_t legs_left;
 };
 void produce_start(struct shard *shard, struct produce *request);
-// The shards have ended and `done` will not run: gives back what the node holds. Likewise below.
-void produce_discard(struct produce *request);
 // Frees what the node holds for a request that will not be done: its actors have ended.
 void produce_drop(struct produce *request);
 
@@ -82,7 +80,6 @@ void fetch_start(struct shard *shard, struct fetch *request);
 void fetch_release(struct fetch *request); // gives back the pieces
 // The connection is gone: done runs soon with whatever there is.
 void fetch_cancel(struct fetch *request);
-void fetch_discard(struct fetch *request);
 void fetch_drop(struct fetch *request); // as produce_drop
 
 // ---- the rest: one generic scatter, one struct per job
@@ -137,7 +134,6 @@ struct scatter {
     uint32_t legs_left;
 };
 void scatter_start(struct shard *shard, struct scatter *request);
-void scatter_discard(struct scatter *request);
 void scatter_drop(struct scatter *request); // as produce_drop
 
 #endif

@@ -202,9 +202,3 @@ void produce_drop(struct produce *request)
     mem_free(request->legs);
     request->legs = NULL;
 }
-
-void produce_discard(struct produce *request)
-{
-    mem_free(request->legs);
-    request->legs = NULL;
-}

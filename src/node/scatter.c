@@ -215,9 +215,3 @@ void scatter_drop(struct scatter *request)
     mem_free(request->legs);
     request->legs = NULL;
 }
-
-void scatter_discard(struct scatter *request)
-{
-    mem_free(request->legs);
-    request->legs = NULL;
-}

@@ -87,7 +87,7 @@ void status_start(struct shard *shard, struct status_request *request)
     node_broadcast_start(&request->broadcast, shard);
 }
 
-void status_discard(struct status_request *request)
+void status_drop(struct status_request *request)
 {
     mem_free(request->broadcast.calls);
     mem_free(request->shards);

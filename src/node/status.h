@@ -30,7 +30,7 @@ struct status_request {
     struct node_broadcast broadcast;
 };
 void status_start(struct shard *shard, struct status_request *request);
-void status_discard(struct status_request *request); // as produce_discard
+void status_drop(struct status_request *request); // as produce_drop
 
 struct status_metric {
     const char *name, *unit, *doc; // of the table
