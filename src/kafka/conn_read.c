@@ -51,13 +51,12 @@ static int frame_grow(struct kafka_conn *conn)
 }
 
 // A client that speaks TLS or HTTP to us shows as a length of 0x16030100 or "GET ": refused here,
-// before anything is allocated for it.
+// before anything is allocated for it. A connection's first request may be as large as any: some
+// clients ask one connection for the versions and send records on another without a word before.
 static bool frame_begin(struct kafka_conn *conn)
 {
     int32_t len = (int32_t)be32_get(conn->length);
     uint32_t max = broker_config(conn->door->shard)->request_max_bytes;
-    if (conn->state == CONN_NEW && max > KAFKA_FIRST_FRAME_MAX)
-        max = KAFKA_FIRST_FRAME_MAX;
     if (len <= 0 || (uint32_t)len > max)
         return false;
     conn->frame_len = (uint32_t)len;

@@ -19,7 +19,6 @@ struct kafka_sessions;
 
 // ---- limits, besides those that are settings
 
-#define KAFKA_FIRST_FRAME_MAX   (64U << 10) // until the first valid request
 #define KAFKA_FIRST_REQUEST_NS  (10 * INT64_C(1000000000))
 #define KAFKA_DRAIN_NS          (10 * INT64_C(1000000000))
 #define KAFKA_SEND_STALL_NS     (60 * INT64_C(1000000000))
