@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The whole interface: make, make demo, make test, make check, make bench (see README.md), and for
-# those who change weir: unit, gen, fuzz, coverage, figures, interop, format (CONTRIBUTING.md).
+# those who change weir: unit, gen, fuzz, coverage, figures, interop, crash, format (CONTRIBUTING.md).
 # One file and no recursion over directories: every source under src/ belongs to one archive, so a
 # new file needs no line here. Variables choose the flavour, each with a build directory of its own:
 #   make unit CC=clang        another compiler
@@ -99,7 +99,7 @@ ARCHIVE := $(B)/libweir.a
 
 # --- Building --------------------------------------------------------------------------------------
 
-.PHONY: all unit test check demo bench interop install fuzz coverage figures gen format clean FORCE
+.PHONY: all unit test check demo bench interop crash install fuzz coverage figures gen format clean FORCE
 .SECONDARY:
 
 ifeq ($(MAIN_SOURCE),)
@@ -197,6 +197,12 @@ interop:
 	@tools/setup.sh build interop
 	@$(MAKE) all
 	@test/interop/run.sh
+
+# The long form of what `make test` does in 5 rounds.
+crash:
+	@tools/setup.sh build test
+	@$(MAKE) all
+	@test/crash/run.sh --rounds 100 --rate 16000000
 
 # --- Checks ----------------------------------------------------------------------------------------
 

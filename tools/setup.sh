@@ -25,6 +25,7 @@ test    python3              python3
 test    strace               strace
 test    procps               ps
 test    kcat                 kcat
+test    librdkafka-dev       /usr/include/librdkafka/rdkafka.h
 check   clang                clang
 check   clang-format         clang-format
 check   clang-tidy           clang-tidy
