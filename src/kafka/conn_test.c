@@ -47,7 +47,7 @@ static void test_lengths_that_lie(void **state)
         {"no length", {0, 0, 0, 0}},
         {"a TLS hello", {0x16, 0x03, 0x01, 0x00}},
         {"HTTP", {'G', 'E', 'T', ' '}},
-        {"one more than a stranger may", {0x00, 0x01, 0x00, 0x01}},
+        {"one more than socket.request.max.bytes", {0x06, 0x40, 0x00, 0x01}},
     };
     struct rig rig;
     rig_init(&rig);
