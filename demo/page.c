@@ -54,7 +54,7 @@ static void plays_by_hour(const struct story *s)
     uint64_t max = 1;
     for (int h = 0; h < 24; h++)
         max = s->audit.hour_plays[h] > max ? s->audit.hour_plays[h] : max;
-    printf("\n  Plays by hour (UTC)\n  ");
+    printf("\n  Plays by hour (UTC, as the log has them)\n  ");
     for (int h = 0; h < 24; h++) {
         const char *level = levels[s->audit.hour_plays[h] * 8 / max];
         printf("%s%s ", level, level);

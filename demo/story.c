@@ -244,7 +244,7 @@ static void syncs_ask(struct story *s, const struct server *server)
              server->brokers);
     FILE *f = popen(command, "r");
     while (f != NULL && fgets(line, sizeof line, f) != NULL)
-        if (strncmp(line, "journal.syncs_per_second\t", 25) == 0)
+        if (strncmp(line, "journal.syncs.per.second\t", 25) == 0)
             snprintf(s->syncs, sizeof s->syncs, "%.*s", (int)strcspn(line + 25, "\t\n"), line + 25);
     if (f != NULL)
         pclose(f);
