@@ -91,7 +91,12 @@ static void make_ahead(struct journal *journal)
     if (journal->failed != 0 || files->quiet || files->making > 0 ||
         io_timer_running(&files->retry))
         return;
-    if (!list_empty(&files->spares) || files->count >= journal->options.files_max)
+    if (!list_empty(&files->spares))
+        return;
+    // A group that has no room gets a file beyond files_max: the checkpoint that will free others
+    // waits for what stands in the queue (its cuts' barriers), so waiting for it here would be for
+    // ever. What shards may have undurable bounds how many; recycling gives them back.
+    if (files->count >= journal->options.files_max && !files->waiting)
         return;
     struct wal_file *last = active(journal);
     if (last != NULL && files->pos < last->size_bytes / 4 && !files->waiting)
