@@ -119,6 +119,17 @@ int sim_remove(struct io *base, const char *path)
     return trace(io, FACT_REMOVE, path, rc);
 }
 
+// Another actor is at making it: "it is there" is true only when that is over, as if the two met at
+// the parent directory's lock.
+static void wait_for_dir(struct sim_io *io, const char *path)
+{
+    LIST_FOR (it, &disk_of(io)->name_ops) {
+        const struct sim_name_op *op = CONTAINER_OF(it, struct sim_name_op, link);
+        if (op->kind == NAME_LINK && strcmp(op->path, path) == 0 && op->end_ns > io->clock_ns)
+            io->clock_ns = op->end_ns;
+    }
+}
+
 int sim_mkdir(struct io *base, const char *path)
 {
     struct sim_io *io = (struct sim_io *)base;
@@ -132,6 +143,8 @@ int sim_mkdir(struct io *base, const char *path)
     rc = sim_names_parent_ok(disk_of(io), path) ? 0 : ERR_NOT_FOUND;
     if (rc == 0 && sim_names_find(&disk_of(io)->now, path) == NULL)
         change(io, &span, NAME_LINK, path, NULL, NULL);
+    else if (rc == 0)
+        wait_for_dir(io, path);
     return trace(io, FACT_MKDIR, path, rc);
 }
 
