@@ -307,8 +307,10 @@ void config_topic_effective(const struct config_overrides *topic,
 {
     const struct effective e = {CONFIG_TOPIC, topic, broker};
     const char *policy = text_of(&e, "cleanup.policy");
+    bool internal = text_of(&e, "internal.segment.bytes") != NULL; // Kafka: it wins, for tests
     *out = (struct topic_config){
-        .segment_bytes = (uint64_t)number_of(&e, "segment.bytes"),
+        .segment_bytes =
+            (uint64_t)number_of(&e, internal ? "internal.segment.bytes" : "segment.bytes"),
         .segment_ms = number_of(&e, "segment.ms"),
         .index_interval_bytes = (uint32_t)number_of(&e, "index.interval.bytes"),
         .retention_bytes = number_of(&e, "retention.bytes"),

@@ -105,6 +105,7 @@ void shard_cut(void *arg, struct checkpoint_cut *cut)
 {
     struct shard *shard = arg;
     ASSERT(shard->cut.cut == NULL);
+    shard_start(shard);
     shard->cut.cut = cut;
     shard->cut.err = 0;
     shard->cut.before.fn = before_durable;

@@ -96,23 +96,39 @@ static void doors_opened(struct node_call *call)
         node->options.started(node->options.arg, err, err == 0 ? "" : "A door could not be opened");
 }
 
+// Every shard is started before any door opens: a request may ask any of them.
+static void shard_begin(struct node_broadcast *broadcast, struct node_call *call)
+{
+    (void)broadcast;
+    shard_start(call->to);
+    node_call_reply(call);
+}
+
+static void shards_begun(struct node_broadcast *broadcast)
+{
+    struct node *node = broadcast->from->node;
+    node->open_call.run = doors_open;
+    node->open_call.done = doors_opened;
+    node_call_start(&node->open_call, &node->shards[0], 0);
+}
+
 static void epoch_durable(void *arg, const struct journal_frame *frame, int err)
 {
     struct node *node = arg;
     (void)frame;
     if (err != 0)
         return; // the journal has said why
-    node->open_call.run = doors_open;
-    node->open_call.done = doors_opened;
-    node_call_start(&node->open_call, &node->shards[0], 0);
+    node->doors.run = shard_begin;
+    node->doors.done = shards_begun;
+    node_broadcast_start(&node->doors, &node->shards[0]);
 }
 
-// Runs on shard 0 behind its own start. The other shards' starts were posted before this can reach
-// them.
+// On shard 0, which therefore starts first.
 static void identity_write(struct io_msg *msg)
 {
     struct node *node = CONTAINER_OF(msg, struct node, identity_msg);
     struct shard *shard = &node->shards[0];
+    shard_start(shard);
     uint8_t epoch[4];
     le32_put(epoch, (uint32_t)node->epoch);
     const struct state_record cluster = {STATE_NODE, slice_cstr(STATE_NODE_CLUSTER),
@@ -126,8 +142,6 @@ static void identity_write(struct io_msg *msg)
 void node_begin(struct node *node)
 {
     journal_start(node->journal);
-    for (uint32_t i = 0; i < node->options.shards_count; i++)
-        io_post(node->shards[i].io, &node->shards[i].start_msg);
     node->identity_msg.run = identity_write;
     io_post(node->shards[0].io, &node->identity_msg);
 }
@@ -150,6 +164,11 @@ static int config_read(struct node *node, char **out_why)
         }
     }
     config_broker_effective(&node->broker_overrides, &node->broker);
+    const struct node_scale *scale = &node->options.scale;
+    if (scale->journal_file_bytes != 0)
+        node->broker.journal_file_bytes = scale->journal_file_bytes;
+    if (scale->journal_direct_min_bytes != 0)
+        node->broker.journal_direct_min_bytes = scale->journal_direct_min_bytes;
     node->id = node->broker.node_id;
     return 0;
 }
@@ -210,6 +229,20 @@ static void stop_done(struct node *node)
     node->stopped(node->stopped_arg);
 }
 
+// Checkpointer and journal still owe each other answers (files that may be used again); an actor
+// must not end while another may post to it.
+static void journal_quiet(struct io_msg *msg)
+{
+    stop_done(CONTAINER_OF(msg, struct node, quiet_msg));
+}
+
+static void checkpointer_quiet(struct io_msg *msg)
+{
+    struct node *node = CONTAINER_OF(msg, struct node, quiet_msg);
+    node->quiet_msg.run = journal_quiet;
+    journal_quiesce(node->journal, node->shards[0].io, &node->quiet_msg);
+}
+
 static void last_checkpoint_done(struct checkpoint_request *request)
 {
     struct node *node = CONTAINER_OF(request, struct node, last_checkpoint);
@@ -217,7 +250,8 @@ static void last_checkpoint_done(struct checkpoint_request *request)
         node_say(node, NODE_WARN,
                  "the last checkpoint failed (%s); the next start replays the journal",
                  err_text(request->err));
-    stop_done(node);
+    node->quiet_msg.run = checkpointer_quiet;
+    checkpointer_quiesce(node->checkpointer, node->shards[0].io, &node->quiet_msg);
 }
 
 static void doors_closed(struct node_broadcast *broadcast)

@@ -21,8 +21,17 @@
 struct node;
 struct shard;
 
+// Sizes below what the settings allow, so that a simulated node rolls, recycles and checkpoints
+// within a second. 0: by the settings.
+struct node_scale {
+    uint64_t journal_file_bytes, journal_first_bytes, journal_direct_min_bytes;
+    uint64_t write_min_bytes; // a log with that much unwritten is written
+    uint32_t files_max;       // open files per worker
+};
+
 struct node_options {
     struct io_world *world;
+    struct node_scale scale;
     uint32_t shards_count;
     int64_t memory_bytes;      // the process's budget for records and requests in flight
     const char *const *config; // "key=value" of broker settings (node/config.h); NULL-terminated

@@ -66,7 +66,7 @@ struct shard {
     bool blocked;
     bool doors_open;
     bool producers_full; // the next cut carries every partition's producers
-    struct io_msg start_msg;
+    bool started;        // see shard_start
     struct node_call *stop_call;
     struct journal_barrier stop_barrier;
 };
@@ -93,7 +93,7 @@ struct node {
     _Atomic(int) state;
     int doors_err; // of the shard that opened last
     struct node_call open_call;
-    struct io_msg recover_msg, identity_msg, stop_msg;
+    struct io_msg recover_msg, identity_msg, stop_msg, quiet_msg;
     struct node_broadcast doors;
     void (*stopped)(void *arg);
     void *stopped_arg;
@@ -110,7 +110,9 @@ void partition_key_put(const struct log_key *key, uint8_t out[20]);
 // shard.c
 int shard_init(struct node *node, uint32_t index);
 void shard_fini(struct shard *shard);
-void shard_started(struct io_msg *msg);
+// On the shard, before anything else it does; more than once is fine. Who comes first (the start's
+// own round, a checkpoint's cut) is up to the mail.
+void shard_start(struct shard *shard);
 void shard_broker_changed(struct shard *shard); // recomputes effective values
 // cut.c
 void shard_cut(void *arg, struct checkpoint_cut *cut);

@@ -318,10 +318,11 @@ static void on_want_checkpoint(void *arg, bool urgent)
 static int step_journal(struct node *node)
 {
     const struct broker_config *c = &node->broker;
+    uint64_t first_bytes = node->options.scale.journal_first_bytes;
     const struct journal_options options = {
         .dir = "journal",
         .file_bytes = c->journal_file_bytes,
-        .first_file_bytes = 1U << 20,
+        .first_file_bytes = first_bytes != 0 ? first_bytes : 1U << 20,
         .files_max = (uint32_t)c->journal_files,
         .direct_min_bytes = c->journal_direct_min_bytes,
         .group_max_bytes = c->journal_file_bytes / 8,

@@ -193,9 +193,11 @@ static void tick(struct io_timer *timer)
 
 // ---- start
 
-void shard_started(struct io_msg *msg)
+void shard_start(struct shard *shard)
 {
-    struct shard *shard = CONTAINER_OF(msg, struct shard, start_msg);
+    if (shard->started)
+        return;
+    shard->started = true;
     io_on_turn_end(shard->io, turn_end, shard);
     groups_start(shard->groups, shard->io, shard->port);
     io_timer_init(&shard->tick, tick);
@@ -288,6 +290,7 @@ static struct groups *shard_make_groups(struct shard *shard)
 int shard_init(struct node *node, uint32_t index)
 {
     struct shard *shard = &node->shards[index];
+    const struct node_scale *scale = &node->options.scale;
     int64_t share = node->memory.limit_bytes / node->options.shards_count;
     shard->node = node;
     shard->index = index;
@@ -308,12 +311,11 @@ int shard_init(struct node *node, uint32_t index)
         .recovery = node->journal_io,
         .tail_budget = &shard->tails,
         .tail_bytes_per_log = shard->broker.tail_bytes,
-        .write_min_bytes = 256U << 10,
-        .files_max = 256,
+        .write_min_bytes = scale->write_min_bytes != 0 ? scale->write_min_bytes : 256U << 10,
+        .files_max = scale->files_max != 0 ? scale->files_max : 256,
         .fatal = store_fatal,
         .arg = shard,
     };
-    shard->start_msg.run = shard_started;
     return log_store_create(&o, &shard->store);
 }
 
