@@ -16,6 +16,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_serve, cli_topic, cli_group, cli_status, cli_check;
+extern const struct cli_command cli_sim;
 
 // Writes "weir: …" to standard error; for what went wrong and what to do next.
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -12,7 +12,7 @@
 #define WEIR_VERSION "0.1.0"
 
 static const struct cli_command *const commands[] = {
-    &cli_serve, &cli_topic, &cli_group, &cli_status, &cli_check,
+    &cli_serve, &cli_topic, &cli_group, &cli_status, &cli_check, &cli_sim,
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
