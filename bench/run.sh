@@ -127,7 +127,7 @@ topic() { # SERVER NAME PARTITIONS
 drop() { gen delete --server "$(address "$1")" --topic "$2"; }
 
 # Syncs so far, as weir counts them itself; a peer that does not say stays without.
-syncs() { [ "$1" = weir ] && "$top/weir" status --kafka "$(address weir)" 2>/dev/null | awk '$1 ~ /^(journal_)?syncs(_total)?$/ { print $2; exit }'; }
+syncs() { [ "$1" = weir ] && "$top/weir" status --kafka "$(address weir)" 2>/dev/null | awk '$1 ~ /^(journal[._])?syncs(_total)?$/ { print $2; exit }'; }
 
 # ---- one measurement ----------------------------------------------------------------------------------------------
 
