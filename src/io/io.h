@@ -128,6 +128,7 @@ enum {
     IO_WRITE = 4,     // else read only
     IO_DURABLE = 8, // every write is durable when it returns (O_DSYNC, with O_DIRECT where the file
                     // system can); offset, length and address are multiples of IO_BLOCK
+    IO_BULK = 16,   // large writes pass the page cache by; any offset, length and address; unsynced
 };
 #define IO_BLOCK 4096
 

@@ -278,6 +278,7 @@ static void real_actor_stop(struct io *base)
     ASSERT(rc == 0);
     real_posters_leave(io);
     io_base_fini(base);
+    mem_free(io->stage);
     mem_free(io);
 }
 

@@ -55,7 +55,10 @@ int real_open(struct io *base, const char *path, int flags, struct io_file **out
     }
     if (fd < 0)
         return real_err(errno);
-    return real_file_create(io, fd, direct, out);
+    int rc = real_file_create(io, fd, direct, out);
+    if (rc == 0)
+        ((struct real_file *)*out)->bulk = !direct && (flags & IO_BULK) != 0;
+    return rc;
 }
 
 void real_file_close(struct io_file *base)
@@ -128,12 +131,37 @@ static int write_rest(struct real_file *file, uint64_t offset, const char *data,
     return 0;
 }
 
+// What is left of the iovecs behind the first `skip` bytes.
+static int write_behind(struct real_file *file, uint64_t offset, const struct iovec *iov,
+                        int iov_count, size_t skip)
+{
+    for (int i = 0; i < iov_count; i++) {
+        size_t len = iov[i].iov_len;
+        if (skip < len) {
+            int rc = write_rest(file, offset, (const char *)iov[i].iov_base + skip, len - skip);
+            if (rc != 0)
+                return rc;
+            offset += len - skip;
+            skip = 0;
+        } else {
+            skip -= len;
+        }
+    }
+    return 0;
+}
+
 int real_write(struct io_file *base, uint64_t offset, const struct iovec *iov, int iov_count)
 {
     struct real_file *file = (struct real_file *)base;
     int at = 0;
-    if (offset > INT64_MAX || io_iov_len(iov, iov_count) > INT64_MAX - offset)
+    size_t total = io_iov_len(iov, iov_count);
+    if (offset > INT64_MAX || total > INT64_MAX - offset)
         return ERR_INVALID;
+    if (file->bulk && total >= REAL_BULK_MIN_BYTES) {
+        size_t done;
+        int rc = real_write_bulk(file, offset, iov, iov_count, &done);
+        return rc != 0 ? rc : write_behind(file, offset + done, iov, iov_count, done);
+    }
     while (at < iov_count) {
         int count = iov_count - at < IOV_MAX ? iov_count - at : IOV_MAX;
         ssize_t n = pwritev(file->fd, iov + at, count, (off_t)offset);

@@ -121,6 +121,42 @@ static void locks(struct io *io, void *arg)
     io_file_close(lock);
 }
 
+// A bulk write in pieces of odd lengths at an odd place, among older bytes, grown and rewritten.
+static void bulk(struct io *io, void *arg)
+{
+    (void)arg;
+    enum { SIZE = 9 << 20, PIECES = 7 };
+    static const uint64_t offsets[] = {0, 1, 4095, 4096, 12345, 3 << 20};
+    uint8_t *model = mem_zalloc(2 * SIZE), *bytes = mem_alloc(SIZE), *back = mem_alloc(2 * SIZE);
+    uint64_t end = 0;
+    struct io_file *f = NULL, *reader = NULL;
+    assert_int_equal(io_open(io, "bulk", IO_WRITE | IO_CREATE | IO_BULK, &f), 0);
+    assert_int_equal(io_open(io, "bulk", 0, &reader), 0);
+    for (size_t round = 0; round < sizeof offsets / sizeof offsets[0]; round++) {
+        size_t len = (size_t)SIZE >> round; // the last are too short to be bulk
+        struct iovec iov[PIECES];
+        for (size_t i = 0; i < len; i++)
+            bytes[i] = (uint8_t)(i * 31 + i / 251 + round);
+        for (size_t i = 0, at = 0; i < PIECES; i++) {
+            size_t n = i + 1 < PIECES ? len / PIECES - i * 3 : len - at;
+            iov[i] = (struct iovec){bytes + at, n};
+            at += n;
+        }
+        memcpy(model + offsets[round], bytes, len);
+        end = end > offsets[round] + len ? end : offsets[round] + len;
+        assert_int_equal(io_write(f, offsets[round], iov, PIECES), 0);
+        assert_int_equal(io_read(reader, 0, back, 2 * SIZE), end);
+        assert_memory_equal(back, model, end);
+        assert_int_equal(io_sync(f), 0);
+    }
+    assert_int_equal(io_file_size(f), end); // it ends where the bytes end, not at a block
+    io_file_close(reader);
+    io_file_close(f);
+    mem_free(model);
+    mem_free(bytes);
+    mem_free(back);
+}
+
 static void test_files(void **state)
 {
     (void)state;
@@ -128,6 +164,7 @@ static void test_files(void **state)
     call_on(io, files, NULL);
     call_on(io, many_iovecs, NULL);
     call_on(io, durable, NULL);
+    call_on(io, bulk, NULL);
     call_on(io, locks, NULL);
     io_actor_stop(io);
 }

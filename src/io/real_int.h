@@ -43,6 +43,7 @@ struct real_io {
     int64_t now_ns;    // loops: the turn's time, 0 = not read yet
     struct list socks; // real_sock
     struct list files; // real_file
+    uint8_t *stage;    // workers: aligned copy of what a bulk write sends; NULL until the first
 
     // What other threads touch stands on lines of its own.
     _Alignas(64) _Atomic(struct io_msg *) mail; // newest first
@@ -79,6 +80,7 @@ struct real_file {
     struct list link;
     int fd;
     bool direct; // O_DIRECT is on
+    bool bulk;   // opened with IO_BULK, and the file system has not refused it yet
 };
 
 extern const struct io_ops real_ops;
@@ -122,6 +124,12 @@ int real_write(struct io_file *file, uint64_t offset, const struct iovec *iov, i
 int real_sync(struct io_file *file);
 int real_truncate(struct io_file *file, uint64_t size_bytes);
 int real_reserve(struct io_file *file, uint64_t offset, uint64_t len_bytes);
+
+// real_bulk.c
+#define REAL_BULK_MIN_BYTES ((size_t)512 * 1024)
+// Writes what it can; *out_written bytes. The rest, and everything when it is 0, is the caller's.
+int real_write_bulk(struct real_file *file, uint64_t offset, const struct iovec *iov, int iov_count,
+                    size_t *out_written);
 
 // real_dir.c
 int real_rename(struct io *io, const char *from, const char *to);

@@ -159,7 +159,8 @@ static int open_file(struct files *f, const struct file_key *key, bool write, st
 {
     char path[FILES_PATH_SIZE];
     files_path(key, path);
-    int err = io_open(f->io, path, write ? IO_WRITE : 0, out);
+    int flags = !write ? 0 : key->kind == FILE_LOG ? IO_WRITE | IO_BULK : IO_WRITE;
+    int err = io_open(f->io, path, flags, out);
     *out_created = false;
     if (err != ERR_NOT_FOUND || !write)
         return err;
@@ -167,7 +168,7 @@ static int open_file(struct files *f, const struct file_key *key, bool write, st
     if (err != 0)
         return err;
     *out_created = true;
-    return io_open(f->io, path, IO_WRITE | IO_CREATE, out);
+    return io_open(f->io, path, flags | IO_CREATE, out);
 }
 
 static struct files_entry *find(const struct files *f, const struct file_key *key)
