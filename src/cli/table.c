@@ -16,6 +16,7 @@ void table_init(struct table *t, const char *const *columns)
     *t = (struct table){.columns = columns};
     while (columns[t->columns_count] != NULL)
         t->columns_count++;
+    ASSERT(t->columns_count > 0);
     ASSERT(t->columns_count <= TABLE_COLUMNS_MAX);
 }
 
@@ -42,7 +43,8 @@ void table_bytes(struct table *t, int64_t bytes)
         table_cell(t, "%lld", (long long)bytes);
         return;
     }
-    for (; v >= 1000 && unit + 1 < sizeof units / sizeof units[0]; unit++)
+    // 999,950 would round to "1000.0 kB".
+    for (; v >= 999.95 && unit + 1 < sizeof units / sizeof units[0]; unit++)
         v /= 1000;
     table_cell(t, "%.1f %s", v, units[unit]);
 }
@@ -54,6 +56,7 @@ static const char *heading(const struct table *t, uint32_t column)
 
 static void print_tsv(const struct table *t)
 {
+    ASSERT(t->columns_count > 0);
     for (uint32_t i = 0; i < t->columns_count; i++)
         (void)printf("%s%c", heading(t, i), i + 1 < t->columns_count ? '\t' : '\n');
     for (size_t i = 0; i < t->cells_count; i++)
@@ -76,6 +79,7 @@ static void print_aligned(const struct table *t)
 {
     int widths[TABLE_COLUMNS_MAX] = {0};
     const char *headings[TABLE_COLUMNS_MAX];
+    ASSERT(t->columns_count > 0);
     for (uint32_t i = 0; i < t->columns_count; i++) {
         headings[i] = heading(t, i);
         widths[i] = (int)strlen(headings[i]);
@@ -92,6 +96,8 @@ static void print_aligned(const struct table *t)
 
 void table_print(struct table *t)
 {
+    ASSERT(t->columns_count > 0);
+    ASSERT(t->cells_count % t->columns_count == 0); // whole rows
     if (isatty(STDOUT_FILENO) != 0)
         print_aligned(t);
     else
