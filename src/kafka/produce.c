@@ -103,6 +103,9 @@ static bool produce_fill(struct kafka_request *r)
         int err = refused;
         if (err == 0)
             err = kafka_topic(r, r->version >= PRODUCE_IDS_SINCE, t->name, &t->topic_id, &topic);
+        // The request counts as the class of the topic with the highest claim in it.
+        if (topic != NULL && (i == 0 || topic->config.service_class > r->context.service_class))
+            r->context.service_class = topic->config.service_class;
         for (uint32_t j = 0; j < t->partition_data_count; j++)
             produce_part_fill(r, topic, err, &t->partition_data[j], at++);
     }

@@ -307,8 +307,12 @@ void config_topic_effective(const struct config_overrides *topic,
 {
     const struct effective e = {CONFIG_TOPIC, topic, broker};
     const char *policy = text_of(&e, "cleanup.policy");
+    const char *class = text_of(&e, "weir.service.class");
     bool internal = text_of(&e, "internal.segment.bytes") != NULL; // Kafka: it wins, for tests
     *out = (struct topic_config){
+        .service_class = class[0] == 'r'   ? CLASS_REALTIME
+                         : class[0] == 'b' ? CLASS_BULK
+                                           : CLASS_STANDARD,
         .segment_bytes =
             (uint64_t)number_of(&e, internal ? "internal.segment.bytes" : "segment.bytes"),
         .segment_ms = number_of(&e, "segment.ms"),

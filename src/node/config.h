@@ -11,6 +11,8 @@
 #include "base/buf.h"
 #include "base/map.h"
 
+enum service_class { CLASS_BULK, CLASS_STANDARD, CLASS_REALTIME }; // by rising claim
+
 enum config_scope { CONFIG_TOPIC = 1, CONFIG_BROKER = 2 };
 enum config_type {
     CONFIG_BOOL,
@@ -71,6 +73,7 @@ int config_check_value(const struct config_def *def, struct slice value, char *w
 
 // Effective values of a topic, as the code uses them. Units in the names.
 struct topic_config {
+    enum service_class service_class; // weir.service.class
     uint64_t segment_bytes;
     int64_t segment_ms;
     uint32_t index_interval_bytes;

@@ -6,6 +6,7 @@
 #ifndef WEIR_NODE_SHARD_H
 #define WEIR_NODE_SHARD_H
 
+#include "node/config.h"
 #include "node/node.h"
 
 struct io *shard_io(struct shard *shard);
@@ -26,7 +27,6 @@ void *shard_door(struct shard *shard);
 bool shard_appends_blocked(const struct shard *shard);
 
 // Every request carries one, from the first day; policies come later.
-enum service_class { CLASS_STANDARD, CLASS_REALTIME, CLASS_BULK };
 struct request_context {
     struct slice principal; // "User:ANONYMOUS" without authentication
     struct slice client_id;

@@ -54,10 +54,8 @@ static void counters_add(struct status *to, const struct shard_status *from)
     to->partitions += from->partitions;
     to->groups += from->groups;
     logs_add(&to->logs, &from->logs);
-    for (size_t i = 0; i < sizeof to->classes / sizeof to->classes[0]; i++) {
+    for (size_t i = 0; i < sizeof to->classes / sizeof to->classes[0]; i++)
         histogram_merge(&to->classes[i].produce_ns, &from->counters.classes[i].produce_ns);
-        histogram_merge(&to->classes[i].deliver_ns, &from->counters.classes[i].deliver_ns);
-    }
 }
 
 static void status_done(struct node_broadcast *broadcast)

@@ -9,7 +9,6 @@
 
 struct status_class {
     struct histogram produce_ns; // request read to durable answer ready
-    struct histogram deliver_ns; // appended to first delivered
 };
 struct status {
     int64_t uptime_ms;
