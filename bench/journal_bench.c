@@ -117,7 +117,7 @@ static void go_run(struct io_msg *msg)
         add(b);
 }
 
-static int write_sync(struct journal_target *target, struct journal_frame **frames, size_t count)
+static int target_write(struct journal_target *target, struct journal_frame **frames, size_t count)
 {
     struct bench *b = CONTAINER_OF(target, struct bench, target);
     int err = 0;
@@ -127,7 +127,14 @@ static int write_sync(struct journal_target *target, struct journal_frame **fram
         err = io_write(b->segment, b->segment_pos, &iov, 1);
         b->segment_pos += body.len;
     }
-    return err != 0 ? err : io_sync(b->segment);
+    return err;
+}
+
+static int target_sync(struct journal_target *target, struct journal_frame **frames, size_t count)
+{
+    (void)frames;
+    (void)count;
+    return io_sync(CONTAINER_OF(target, struct bench, target)->segment);
 }
 
 // ---- life
@@ -183,7 +190,8 @@ static void bench_open(struct bench *b, const char *root, int64_t spin_ns)
     b->writer = actor(b, "writer", IO_WORKER, 0);
     b->shard = actor(b, "shard", IO_LOOP, 0);
     b->target.writer = b->writer;
-    b->target.write_sync = write_sync;
+    b->target.write = target_write;
+    b->target.sync = target_sync;
     b->options = (struct journal_options){.dir = "journal",
                                           .file_bytes = 64u << 20,
                                           .first_file_bytes = 64u << 20,

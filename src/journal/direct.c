@@ -4,6 +4,9 @@
 // file, while the journal writes references. Both are synced at the same time and the group's
 // answer follows both, so sustained traffic is written once, not twice. The choice is made per
 // target, not per frame: a target's bytes of one group all go the same way.
+//
+// A writer gets all its targets of a group in one message and writes them all before it syncs the
+// first: the file system commits its own journal once for all of them, not once for each.
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -87,12 +90,32 @@ static void job_done(struct io_msg *msg) // on the journal's actor
     group_finish_if_done(journal);
 }
 
-static void job_run(struct io_msg *msg) // on the target's writer
+static void job_run(struct io_msg *msg) // on the targets' writer
 {
-    struct direct_job *job = CONTAINER_OF(msg, struct direct_job, msg);
-    job->err = job->target->write_sync(job->target, job->frames, job->count);
-    job->msg.run = job_done;
-    io_post(job->journal->options.actor, &job->msg);
+    struct direct_job *first = CONTAINER_OF(msg, struct direct_job, msg);
+    int err = 0;
+    for (struct direct_job *job = first; job != NULL && err == 0; job = job->next)
+        err = job->target->write(job->target, job->frames, job->count);
+    for (struct direct_job *job = first; job != NULL && err == 0; job = job->next)
+        err = job->target->sync(job->target, job->frames, job->count);
+    first->err = err;
+    first->msg.run = job_done;
+    io_post(first->journal->options.actor, &first->msg);
+}
+
+// Ties the later jobs of the same writer behind this one.
+static void job_gather(struct journal *journal, struct direct_job *first)
+{
+    struct direct_job *last = first;
+    for (struct list *it = first->link.next; it != &journal->group.jobs; it = it->next) {
+        struct direct_job *job = CONTAINER_OF(it, struct direct_job, link);
+        if (job->target->writer != first->target->writer)
+            continue;
+        ASSERT(!job->gathered);
+        job->gathered = true;
+        last->next = job;
+        last = job;
+    }
 }
 
 void direct_start(struct journal *journal)
@@ -101,6 +124,10 @@ void direct_start(struct journal *journal)
     LIST_FOR (it, &journal->group.jobs) {
         struct direct_job *job = CONTAINER_OF(it, struct direct_job, link);
         ASSERT(job->count > 0);
+        journal->stats.direct_syncs++;
+        if (job->gathered)
+            continue;
+        job_gather(journal, job);
         journal->group.jobs_left++;
         job->msg.run = job_run;
         io_post(job->target->writer, &job->msg);

@@ -171,7 +171,6 @@ static void group_count(struct journal *journal, uint64_t padded, int64_t took_n
     stats->direct_bytes += group->direct_bytes;
     if (group->jobs_left > 0)
         stats->direct_groups++;
-    stats->direct_syncs += group->jobs_left;
     histogram_add(&stats->group_bytes, group->inline_bytes + group->direct_bytes);
     histogram_add(&stats->sync_ns, took_ns > 0 ? (uint64_t)took_ns : 0);
 }

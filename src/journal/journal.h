@@ -46,9 +46,10 @@ enum journal_kind {
 
 struct journal_target {
     struct io *writer; // the worker that writes and syncs it
-    // On the writer: writes the frames' bodies at their positions, in one or more files, and syncs
-    // them. 0 or ERR_*.
-    int (*write_sync)(struct journal_target *target, struct journal_frame **frames, size_t count);
+    // On the writer: writes the frames' bodies at their positions, in one or more files; and syncs
+    // those files. All targets of a group are written before the first is synced. 0 or ERR_*.
+    int (*write)(struct journal_target *target, struct journal_frame **frames, size_t count);
+    int (*sync)(struct journal_target *target, struct journal_frame **frames, size_t count);
     uint64_t group_mark;  // journal only: which group counted the bytes below
     uint64_t group_bytes; // journal only
 };

@@ -149,6 +149,8 @@ void files_free(struct journal *journal);
 struct direct_job { // journal -> the target's writer -> journal
     struct io_msg msg;
     struct list link;
+    struct direct_job *next; // of the same writer: goes in one message with it
+    bool gathered;           // behind another one
     struct journal *journal;
     struct journal_target *target;
     struct journal_frame **frames;

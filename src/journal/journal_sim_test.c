@@ -102,9 +102,23 @@ static int segment_write(struct journal_target *target, struct journal_frame **f
         err = io_write(file, frames[i]->w.target_pos, &iov, 1);
         shard->node->u->directs++;
     }
-    if (err == 0 && !bug(BUG_DIRECT_NO_SYNC))
+    io_file_close(file);
+    return err;
+}
+
+static int segment_sync(struct journal_target *target, struct journal_frame **frames, size_t count)
+{
+    char path[16];
+    (void)frames;
+    (void)count;
+    segment_path(CONTAINER_OF(target, struct shard, target)->index, path);
+    if (bug(BUG_DIRECT_NO_SYNC))
+        return 0;
+    struct io_file *file = NULL;
+    int err = io_open(target->writer, path, IO_WRITE, &file);
+    if (err == 0)
         err = io_sync(file);
-    if (err == 0 && !bug(BUG_DIRECT_NO_SYNC))
+    if (err == 0)
         err = io_sync_dir(target->writer, ".");
     io_file_close(file);
     return err;
@@ -423,7 +437,8 @@ static void node_make(struct node *node, struct io_world *world)
         shard->index = i;
         shard->io = make_actor(world, "shard", IO_LOOP);
         shard->target.writer = node->writer;
-        shard->target.write_sync = segment_write;
+        shard->target.write = segment_write;
+        shard->target.sync = segment_sync;
         node->shards[i] = shard;
     }
 }

@@ -210,8 +210,7 @@ struct fake_target {
     int err;
 };
 
-static int fake_write_sync(struct journal_target *target, struct journal_frame **frames,
-                           size_t count)
+static int fake_write(struct journal_target *target, struct journal_frame **frames, size_t count)
 {
     struct fake_target *fake = CONTAINER_OF(target, struct fake_target, target);
     fake->calls++;
@@ -228,14 +227,22 @@ static int fake_write_sync(struct journal_target *target, struct journal_frame *
         err = io_write(fake->file, fake->end, &iov, 1);
         fake->end += body.len;
     }
-    return err != 0 ? err : io_sync(fake->file);
+    return err;
+}
+
+static int fake_sync(struct journal_target *target, struct journal_frame **frames, size_t count)
+{
+    struct fake_target *fake = CONTAINER_OF(target, struct fake_target, target);
+    ASSERT(frames[count - 1]->direct);
+    return io_sync(fake->file);
 }
 
 static void fake_init(struct fake_target *fake, struct rig *rig)
 {
     *fake = (struct fake_target){.rig = rig};
     fake->target.writer = rig->writer;
-    fake->target.write_sync = fake_write_sync;
+    fake->target.write = fake_write;
+    fake->target.sync = fake_sync;
 }
 
 struct direct_turn { // a turn of one shard: a small frame, a big one, a small one

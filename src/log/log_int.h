@@ -133,8 +133,8 @@ int segment_write(struct files *files, const struct log_key *key, int64_t segmen
                   const struct write_piece *pieces, size_t count);
 int segment_write_index(struct files *files, const struct log_key *key, int64_t segment,
                         enum file_kind kind, uint64_t at, struct slice bytes);
-int log_target_write_sync(struct journal_target *target, struct journal_frame **frames,
-                          size_t count);
+int log_target_write(struct journal_target *target, struct journal_frame **frames, size_t count);
+int log_target_sync(struct journal_target *target, struct journal_frame **frames, size_t count);
 
 // ---- retain.c
 

@@ -198,7 +198,8 @@ int log_create(struct log_store *store, const struct log_key *key,
     log->store = store;
     log->key = *key;
     log->target.writer = store->o.writer;
-    log->target.write_sync = log_target_write_sync;
+    log->target.write = log_target_write;
+    log->target.sync = log_target_sync;
     log->tidy = store->started; // a topic made now has an id that no crash has seen
     tail_init(&log->tail);
     log_set_options(log, options);

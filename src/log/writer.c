@@ -65,23 +65,26 @@ static int target_write_some(struct log *log, struct journal_frame **frames, siz
     return segment_write(&log->store->writer_files, &log->key, (int64_t)file, pieces, n);
 }
 
-int log_target_write_sync(struct journal_target *target, struct journal_frame **frames,
-                          size_t count)
+int log_target_write(struct journal_target *target, struct journal_frame **frames, size_t count)
+{
+    struct log *log = CONTAINER_OF(target, struct log, target);
+    int err = 0;
+    for (size_t at = 0; at < count && err == 0;)
+        err = target_write_some(log, frames, count, &at);
+    return err;
+}
+
+int log_target_sync(struct journal_target *target, struct journal_frame **frames, size_t count)
 {
     struct log *log = CONTAINER_OF(target, struct log, target);
     struct files *files = &log->store->writer_files;
-    size_t at = 0;
-    while (at < count) {
-        uint64_t file = frames[at]->w.target_file;
-        int err = target_write_some(log, frames, count, &at);
-        if (err != 0)
-            return err;
-        if (at < count && frames[at]->w.target_file == file)
-            continue; // the rest of it first: one sync per segment
+    int err = 0;
+    for (size_t i = 0; i < count && err == 0; i++) {
+        uint64_t file = frames[i]->w.target_file;
+        if (i + 1 < count && frames[i + 1]->w.target_file == file)
+            continue; // once per segment
         struct file_key key = {.log = log->key, .base_offset = (int64_t)file, .kind = FILE_LOG};
         err = bug(BUG_DIRECT_NO_SYNC) ? 0 : files_sync_key(files, &key);
-        if (err != 0)
-            return err;
     }
-    return 0;
+    return err;
 }
