@@ -151,7 +151,8 @@ func member(topic, group string) {
 
 func awaitPartitions(adm *kadm.Client, topic string, want int) {
 	seen := -1
-	for i := 0; i < 50; i++ {
+	// The admin package answers from what the client knows for up to 5 s (MetadataMinAge): wait well past that.
+	for i := 0; i < 150; i++ {
 		topics, err := adm.ListTopics(context.Background())
 		must(err)
 		if seen = len(topics[topic].Partitions); seen == want {
