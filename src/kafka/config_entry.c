@@ -3,6 +3,8 @@
 // Settings in the protocol's numbers: see config_entry.h.
 #include "kafka/config_entry.h"
 
+#include <string.h>
+
 static int8_t entry_type(enum config_type type)
 {
     static const int8_t types[] = {
@@ -16,11 +18,30 @@ static int8_t entry_source(enum config_source source)
 {
     static const int8_t sources[] = {
         [CONFIG_FROM_PRESET] = SOURCE_DEFAULT,
-        [CONFIG_FROM_FILE] = SOURCE_STATIC_BROKER,
         [CONFIG_FROM_BROKER] = SOURCE_DYNAMIC_BROKER,
         [CONFIG_FROM_TOPIC] = SOURCE_TOPIC,
     };
     return sources[source];
+}
+
+int8_t kafka_broker_source(struct kafka_request *r, const char *name, const char *value)
+{
+    const char *given = config_override_get(broker_given(kafka_shard(r)), name);
+    return given != NULL && strcmp(given, value) == 0 ? SOURCE_STATIC_BROKER
+                                                      : SOURCE_DYNAMIC_BROKER;
+}
+
+// What is told to clients, in Kafka's form. Kafka has it from its file; here it may follow from the
+// listening address, which is as static.
+static struct slice entry_advertised(struct kafka_request *r)
+{
+    struct kafka_host self;
+    kafka_host_self(r, &self);
+    bool v6 = memchr(self.host.data, ':', self.host.len) != NULL;
+    const char *text =
+        arena_printf(&r->arena, "PLAINTEXT://%s%.*s%s:%d", v6 ? "[" : "", (int)self.host.len,
+                     (const char *)self.host.data, v6 ? "]" : "", self.port);
+    return text != NULL ? slice_cstr(text) : SLICE_NULL;
 }
 
 void kafka_config_entry(struct kafka_request *r, const struct config_def *def,
@@ -31,6 +52,13 @@ void kafka_config_entry(struct kafka_request *r, const struct config_def *def,
     out->def = def;
     out->value = text != NULL ? arena_slice(&r->arena, slice_cstr(text)) : SLICE_NULL;
     out->source = entry_source(source);
+    if (source == CONFIG_FROM_BROKER)
+        out->source = kafka_broker_source(
+            r, def->scope == CONFIG_BROKER ? def->name : def->broker_name, text);
+    if (strcmp(def->name, "advertised.listeners") == 0) {
+        out->value = entry_advertised(r);
+        out->source = SOURCE_STATIC_BROKER;
+    }
     out->type = entry_type(def->type);
     out->read_only = def->scope == CONFIG_BROKER && !def->dynamic;
 }

@@ -28,6 +28,8 @@ struct kafka_config_entry {
 // `topic` are a topic's own settings, or NULL for the broker's.
 void kafka_config_entry(struct kafka_request *r, const struct config_def *def,
                         const struct config_overrides *topic, struct kafka_config_entry *out);
+// Whether a broker's setting, which is not the preset, is what was said at the start.
+int8_t kafka_broker_source(struct kafka_request *r, const char *name, const char *value);
 // Whether a broker resource of this name is us: our id, or "" (the default of all brokers).
 bool kafka_resource_is_self(const struct kafka_request *r, struct slice name);
 // Type and name as one text, to find what is named twice. Null at the arena's limit.

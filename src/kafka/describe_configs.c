@@ -24,7 +24,7 @@ static bool describe_synonyms(struct kafka_request *r, const struct config_def *
         int8_t source;
     } found[SYNONYMS_MAX] = {
         {def->name, own, SOURCE_TOPIC},
-        {broker_name, set, SOURCE_DYNAMIC_BROKER},
+        {broker_name, set, set != NULL ? kafka_broker_source(r, broker_name, set) : 0},
         {broker_name != NULL ? broker_name : def->name, def->preset, SOURCE_DEFAULT},
     };
     out->synonyms = kafka_alloc_default(r, type, SYNONYMS_MAX);

@@ -116,7 +116,23 @@ static bool produce_fill(struct kafka_request *r)
 
 // ---- the answer
 
-static void produce_part_answer(struct kafka_request *r, uint32_t at, int32_t index,
+// KIP-467: which records of the batch were refused.
+static bool produce_rejected(struct kafka_request *r, const struct produce_part *part,
+                             struct kafka_produce_response_partition *out)
+{
+    const struct wire_struct *type = &kafka_produce_response_record_error_type;
+    out->record_errors = kafka_alloc_default(r, type, part->rejected_count);
+    if (out->record_errors == NULL)
+        return false;
+    out->record_errors_count = part->rejected_count;
+    for (uint32_t i = 0; i < part->rejected_count; i++) {
+        out->record_errors[i].batch_index = part->rejected[i];
+        out->record_errors[i].batch_index_error_message = slice_cstr(part->rejected_why);
+    }
+    return true;
+}
+
+static bool produce_part_answer(struct kafka_request *r, uint32_t at, int32_t index,
                                 struct kafka_produce_response_partition *out)
 {
     const struct produce_state *s = r->state;
@@ -129,11 +145,12 @@ static void produce_part_answer(struct kafka_request *r, uint32_t at, int32_t in
     out->log_start_offset = -1;
     if (code != 0) {
         out->error_message = kafka_text(r, s->errs[at] != 0 ? s->whys[at] : part->why);
-        return;
+        return part->rejected_count == 0 || produce_rejected(r, part, out);
     }
     out->base_offset = part->base_offset;
     out->log_append_time_ms = part->append_time_ms;
     out->log_start_offset = part->part.log_start_offset;
+    return true;
 }
 
 static bool produce_answer_topic(struct kafka_request *r,
@@ -148,7 +165,9 @@ static bool produce_answer_topic(struct kafka_request *r,
     if (out->partition_responses == NULL)
         return false;
     for (uint32_t j = 0; j < t->partition_data_count; j++)
-        produce_part_answer(r, (*at)++, t->partition_data[j].index, &out->partition_responses[j]);
+        if (!produce_part_answer(r, (*at)++, t->partition_data[j].index,
+                                 &out->partition_responses[j]))
+            return false;
     return true;
 }
 
@@ -209,5 +228,5 @@ void kafka_produce_fini(struct kafka_request *r)
 {
     struct produce_state *s = r->state;
     if (s != NULL)
-        produce_drop(&s->produce); // nothing, unless the server has ended meanwhile
+        produce_drop(&s->produce);
 }

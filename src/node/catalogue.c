@@ -64,7 +64,7 @@ static bool change_blocked(const struct change *c)
         const struct change *other = CONTAINER_OF(it, struct change, link);
         if (other == c)
             return false;
-        if (strcmp(other->name, c->name) == 0)
+        if (topic_names_collide(slice_cstr(other->name), slice_cstr(c->name)))
             return true;
     }
     return false;
@@ -294,6 +294,13 @@ static bool create_name_ok(struct change *c, struct topic_create *r)
                       "Topic name is invalid: '%s' must have 1 to %d characters of a-z, A-Z, 0-9, "
                       "'.', '_', '-', and be neither '.' nor '..'",
                       c->name, TOPIC_NAME_MAX);
+        return false;
+    }
+    there = topic_colliding(c->shard, r->name);
+    if (there != NULL) {
+        change_refuse(c, ERR_INVALID_TOPIC_EXCEPTION,
+                      "Topic '%s' collides with existing topic: %.*s", c->name,
+                      (int)there->name.len, (const char *)there->name.data);
         return false;
     }
     return true;

@@ -52,7 +52,7 @@ static int number_check(const struct config_def *def, const char *text, char *wh
     }
     if (end == text || *end != '\0')
         (void)snprintf(why, why_size,
-                       "Invalid value %s for configuration %s: not a number of type %s", text,
+                       "Invalid value %s for configuration %s: Not a number of type %s", text,
                        def->name, def->type == CONFIG_DOUBLE ? "DOUBLE" : "LONG");
     else
         (void)snprintf(why, why_size,

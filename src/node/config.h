@@ -119,7 +119,7 @@ void config_broker_effective(const struct config_overrides *broker, struct broke
 void config_topic_effective(const struct config_overrides *topic,
                             const struct config_overrides *broker, struct topic_config *out);
 // The text of the effective value and where it comes from, for DescribeConfigs.
-enum config_source { CONFIG_FROM_PRESET, CONFIG_FROM_FILE, CONFIG_FROM_BROKER, CONFIG_FROM_TOPIC };
+enum config_source { CONFIG_FROM_PRESET, CONFIG_FROM_BROKER, CONFIG_FROM_TOPIC };
 const char *config_effective_text(const struct config_def *def,
                                   const struct config_overrides *topic,
                                   const struct config_overrides *broker,

@@ -149,6 +149,8 @@ struct log_options partition_log_options(const struct topic_config *config);
 // The partition a part means, on its owner; sets part->err, marks and returns NULL on errors.
 struct partition *part_begin(struct shard *shard, struct part *part);
 
+// compacted.c: what a compacted topic asks of a batch besides
+int compacted_admit(struct shard *shard, const struct batch *b, struct produce_part *p);
 // produce.c: a bit per shard that owns any of the parts (each struct begins with struct part)
 uint64_t shards_named(struct shard *shard, const void *parts, uint32_t count, size_t part_size);
 

@@ -37,6 +37,9 @@ struct produce_part {
     int64_t base_offset;
     int64_t append_time_ms; // -1 with create time
     const char *why;        // a constant text on some errors, or NULL
+    int32_t *rejected;      // which records of the batch were refused, by position, and why one is;
+    uint32_t rejected_count; // freed by produce_drop
+    const char *rejected_why;
     int64_t last_offset;
     struct log_waiter waiter; // node's, as the rest below
     struct produce_leg *leg;
@@ -51,8 +54,10 @@ struct produce {
     uint32_t legs_left;
 };
 void produce_start(struct shard *shard, struct produce *request);
-// Frees what the node holds for a request that will not be done: its actors have ended.
+// Frees what the node holds for a request: the lists of rejected records when it is done and read,
+// and the rest of one that will not be done, since its actors have ended.
 void produce_drop(struct produce *request);
+#define PRODUCE_REJECTED_MAX 10000 // longer lists are cut; the batch is refused all the same
 
 // ---- fetch: waits up to max_wait for min_bytes
 

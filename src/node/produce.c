@@ -74,6 +74,11 @@ static int batch_admit(struct shard *shard, const struct topic_config *c, struct
                  "and message.timestamp.after.max.ms allow";
         return ERR_INVALID_TIMESTAMP;
     }
+    if (c->cleanup_compact) {
+        err = compacted_admit(shard, &b, p);
+        if (err != 0)
+            return err;
+    }
     if (c->log_append_time) {
         uint8_t *data = p->records.blob->data + p->records.off;
         batch_set_append_time(data, p->records.len, now_ms);
@@ -126,6 +131,8 @@ static void part_run(struct shard *shard, struct produce_leg *leg, struct produc
     p->base_offset = -1;
     p->append_time_ms = -1;
     p->why = NULL;
+    p->rejected = NULL;
+    p->rejected_count = 0;
     p->leg = leg;
     struct partition *partition = part_begin(shard, &p->part);
     if (partition == NULL)
@@ -199,6 +206,10 @@ void produce_start(struct shard *shard, struct produce *request)
 
 void produce_drop(struct produce *request)
 {
+    for (uint32_t i = 0; i < request->parts_count; i++) {
+        mem_free(request->parts[i].rejected);
+        request->parts[i].rejected = NULL;
+    }
     mem_free(request->legs);
     request->legs = NULL;
 }

@@ -71,6 +71,11 @@ const struct config_overrides *broker_overrides(struct shard *shard)
     return &shard->broker_overrides;
 }
 
+const struct config_overrides *broker_given(struct shard *shard)
+{
+    return &shard->node->broker_overrides;
+}
+
 struct shard_counters *shard_counters(struct shard *shard)
 {
     return &shard->counters;

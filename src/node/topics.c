@@ -52,6 +52,32 @@ void topic_each(struct shard *shard, bool (*fn)(void *arg, const struct topic *t
     }
 }
 
+bool topic_names_collide(struct slice a, struct slice b)
+{
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++) {
+        bool blurred =
+            (a.data[i] == '.' || a.data[i] == '_') && (b.data[i] == '.' || b.data[i] == '_');
+        if (a.data[i] != b.data[i] && !blurred)
+            return false;
+    }
+    return true;
+}
+
+const struct topic *topic_colliding(struct shard *shard, struct slice name)
+{
+    if (memchr(name.data, '.', name.len) == NULL && memchr(name.data, '_', name.len) == NULL)
+        return NULL;
+    MAP_FOR_SAFE (it, &shard->topics_by_id) {
+        struct map_node *node = CONTAINER_OF(it, struct map_node, order);
+        const struct topic *t = &CONTAINER_OF(node, struct topic_entry, by_id)->topic;
+        if (topic_names_collide(t->name, name))
+            return t;
+    }
+    return NULL;
+}
+
 int topic_name_check(struct slice name)
 {
     if (name.len == 0 || name.len > TOPIC_NAME_MAX || slice_eq_cstr(name, ".") ||

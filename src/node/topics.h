@@ -32,6 +32,12 @@ void topic_each(struct shard *shard, bool (*fn)(void *arg, const struct topic *t
 // end of the turn.
 const struct broker_config *broker_config(struct shard *shard);
 const struct config_overrides *broker_overrides(struct shard *shard);
+// What the command line, the file and the environment said at the start.
+const struct config_overrides *broker_given(struct shard *shard);
+// Kafka's rule, for the sake of metrics whose names have no dots: two topics may not differ only in
+// '.' and '_'. The topic that is in the way, or NULL.
+bool topic_names_collide(struct slice a, struct slice b);
+const struct topic *topic_colliding(struct shard *shard, struct slice name);
 int topic_name_check(struct slice name); // ERR_INVALID_TOPIC_EXCEPTION: empty, ".", "..", > 249,
                                          // other than [a-zA-Z0-9._-]
 
