@@ -137,7 +137,7 @@ static void trim(struct client *c, struct model_partition *p)
     wire_default(&kafka_delete_records_request_topic_type, &topic);
     wire_default(&kafka_delete_records_request_partition_type, &part);
     part.partition_index = p->index;
-    part.offset = prng_range(&c->prng, p->start_low, p->end);
+    part.offset = prng_range(&c->prng, p->start_seen, p->end);
     topic.name = slice_cstr(p->topic->name);
     topic.partitions = &part;
     topic.partitions_count = 1;

@@ -37,7 +37,7 @@ static int64_t fetched(struct fetcher *f, const struct kafka_fetch_response_part
         .err = err_from_kafka(r->error_code),
         .high_watermark = r->high_watermark,
         // Below version 5 the answer does not say: what is known is then as good.
-        .log_start = c->call.version >= 5 ? r->log_start_offset : f->read.start_low,
+        .log_start = c->call.version >= 5 ? r->log_start_offset : f->read.start_seen,
         .records = r->records.bytes,
         .alone = true,
     };
@@ -108,7 +108,7 @@ static struct follow *follow_of(struct fetcher *f, struct model_partition *parti
     if (f->follows_count == LANES)
         return NULL;
     struct follow *follow = &f->follows[f->follows_count++];
-    *follow = (struct follow){partition, partition->start_low, false};
+    *follow = (struct follow){partition, partition->start_seen, false};
     return follow;
 }
 
@@ -122,7 +122,7 @@ static void fetcher_step(struct client *c)
         client_list_start(c, f->partition);
         return;
     }
-    int64_t low = f->partition->start_low;
+    int64_t low = f->partition->start_seen;
     if (f->following != NULL && f->following->next < low)
         f->following->next = low;
     f->offset = f->following != NULL
@@ -182,7 +182,7 @@ static void reader_step(struct client *c)
         return;
     }
     if (!f->begun)
-        f->offset = f->partition->start_low;
+        f->offset = f->partition->start_seen;
     f->begun = true;
     ask(f, 1U << 20, 0, reader_answered);
 }

@@ -79,6 +79,7 @@ void model_server_gone(struct model *m)
                 r->writes[i].end = now;
     }
     groups_restart(m);
+    topics_restart(m);
 }
 
 // ---- registers

@@ -80,7 +80,9 @@ struct model_partition {
     struct model_place *places;
     uint32_t places_count, places_cap;
     int64_t end;        // the high watermark is at least this
-    int64_t start_low;  // the log start is at least this
+    int64_t start_low;  // the log start is at least this: an acknowledged DeleteRecords said so
+    int64_t start_seen; // the largest that this incarnation of the server has named; a crash may
+                        // take back what nobody was promised
     int64_t start_high; // and at most this: what DeleteRecords asked for; INT64_MAX: retention
 };
 
@@ -96,7 +98,8 @@ struct model_topic {
 
 struct model_read { // what was certain when a read was sent
     uint64_t stamp;
-    int64_t end, start_low;
+    uint32_t start; // the server's incarnation then
+    int64_t end, start_low, start_seen;
 };
 
 // ---- groups

@@ -8,6 +8,7 @@
 
 // model_topic.c
 void topics_free(struct model *m);
+void topics_restart(struct model *m);
 // model_group.c
 void groups_free(struct model *m);
 void groups_restart(struct model *m);

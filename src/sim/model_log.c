@@ -159,7 +159,7 @@ void model_refused(struct model *m, struct model_sent *s)
 
 struct model_read model_read_begin(struct model *m, const struct model_partition *p)
 {
-    return (struct model_read){model_now(m), p->end, p->start_low};
+    return (struct model_read){model_now(m), m->start, p->end, p->start_low, p->start_seen};
 }
 
 static void marks_check(struct model *m, struct model_partition *p, const struct model_read *read,
@@ -287,6 +287,8 @@ void model_deleted(struct model *m, struct model_partition *p, const struct mode
                    int64_t low_watermark)
 {
     model_listed_start(m, p, read, low_watermark);
+    if (p->start_low < low_watermark)
+        p->start_low = low_watermark;
 }
 
 void model_listed_end(struct model *m, struct model_partition *p, const struct model_read *read,
@@ -304,14 +306,15 @@ void model_listed_start(struct model *m, struct model_partition *p, const struct
                         int64_t offset)
 {
     m->checks++;
-    if (offset < read->start_low)
+    int64_t least = read->start == m->start ? read->start_seen : read->start_low;
+    if (offset < least)
         model_fail(m, "%s-%d: the log start went back from %lld to %lld", p->topic->name, p->index,
-                   (long long)read->start_low, (long long)offset);
+                   (long long)least, (long long)offset);
     if (offset > p->start_high)
         model_fail(m, "%s-%d: the log starts at %lld, but nothing was deleted beyond %lld",
                    p->topic->name, p->index, (long long)offset, (long long)p->start_high);
-    if (p->start_low < offset)
-        p->start_low = offset;
+    if (p->start_seen < offset && read->start == m->start)
+        p->start_seen = offset;
 }
 
 static int64_t record_time(const struct model_place *place, int64_t offset)
@@ -333,7 +336,7 @@ void model_listed_time(struct model *m, struct model_partition *p, const struct 
                 model_fail(m, "%s-%d: the record at %lld has timestamp %lld, not %lld",
                            p->topic->name, p->index, (long long)at,
                            (long long)record_time(place, at), (long long)found_timestamp_ms);
-            if (at < before && at < read->end && at >= p->start_low && at >= p->start_high &&
+            if (at < before && at < read->end && at >= p->start_high &&
                 record_time(place, at) >= timestamp_ms)
                 model_fail(m, "%s-%d: a lookup of %lld found %lld, but %lld comes first",
                            p->topic->name, p->index, (long long)timestamp_ms, (long long)offset,
@@ -404,8 +407,8 @@ static void sequences_check(struct model *m, const struct model_partition *p, ui
 
 void model_partition_final(struct model *m, struct model_partition *p)
 {
-    uint32_t from = place_find(p, p->start_low);
-    int64_t next = p->start_low;
+    uint32_t from = place_find(p, p->start_seen);
+    int64_t next = p->start_seen;
     m->checks++;
     for (uint32_t i = from; i < p->places_count; i++) {
         const struct model_place *place = &p->places[i];

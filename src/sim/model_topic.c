@@ -21,6 +21,15 @@ void topics_free(struct model *m)
     }
 }
 
+void topics_restart(struct model *m)
+{
+    LIST_FOR (it, &m->topics) {
+        struct model_topic *t = CONTAINER_OF(it, struct model_topic, link);
+        for (uint32_t i = 0; i < t->partitions_count; i++)
+            t->partitions[i]->start_seen = t->partitions[i]->start_low;
+    }
+}
+
 // The newest of that name.
 struct model_topic *topic_model(struct model *m, const char *name)
 {
