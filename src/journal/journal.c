@@ -77,6 +77,7 @@ static void turn_end(void *arg)
 {
     struct journal *journal = arg;
     uint64_t seq = journal->group.seq;
+    bool was_idle = journal->state == JOURNAL_IDLE;
     group_try(journal);
     if (journal->failed != 0) {
         group_finish_if_done(journal);
@@ -84,8 +85,10 @@ static void turn_end(void *arg)
         return;
     }
     // What did not fit in the group goes with the next one, together with what came meanwhile: one
-    // more turn, not a loop here.
-    if (journal->state != JOURNAL_IDLE || journal->group.seq == seq || journal->again_posted)
+    // more turn, not a loop here. (An idle journal that formed nothing waits for bundles' parts. One
+    // that had a group formed, waiting for a file, has room for the next now.)
+    bool nothing = was_idle && journal->group.seq == seq;
+    if (journal->state != JOURNAL_IDLE || nothing || journal->again_posted)
         return;
     for (uint32_t i = 0; i < journal->options.ports_count; i++) {
         if (list_empty(&journal->lanes[i].pending))
