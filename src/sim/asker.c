@@ -78,8 +78,8 @@ static void epoch_told(struct client *c, int err, const void *response)
                 p->topic->name, p->index, err_name(err_from_kafka(at->error_code)),
                 at->leader_epoch, (long long)at->end_offset);
     if (at->error_code == 0)
-        model_epoch_end(&c->world->model, p, (int32_t)c->asked_time, at->leader_epoch,
-                        at->end_offset);
+        model_epoch_end(&c->world->model, p, &c->asked_read, (int32_t)c->asked_time,
+                        at->leader_epoch, at->end_offset);
 }
 
 static void ask_epoch(struct client *c, struct model_partition *p)
@@ -101,6 +101,7 @@ static void ask_epoch(struct client *c, struct model_partition *p)
     q.topics_count = 1;
     c->asked_partition = p;
     c->asked_time = part.leader_epoch;
+    c->asked_read = model_read_begin(&c->world->model, p);
     client_call(c, KAFKA_API_OFFSET_FOR_LEADER_EPOCH, &q, epoch_told);
 }
 

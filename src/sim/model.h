@@ -203,8 +203,8 @@ void model_listed_start(struct model *m, struct model_partition *p, const struct
                         int64_t offset);
 void model_listed_time(struct model *m, struct model_partition *p, const struct model_read *read,
                        int64_t timestamp_ms, int64_t offset, int64_t found_timestamp_ms);
-void model_epoch_end(struct model *m, struct model_partition *p, int32_t asked, int32_t epoch,
-                     int64_t end_offset);
+void model_epoch_end(struct model *m, struct model_partition *p, const struct model_read *read,
+                     int32_t asked, int32_t epoch, int64_t end_offset);
 // Everything was read from the log's start to its end: what must be there is.
 void model_partition_final(struct model *m, struct model_partition *p);
 // Bundles: with `committed` steps committed, each step's outputs are there once, later ones not.

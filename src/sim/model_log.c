@@ -349,8 +349,8 @@ void model_listed_time(struct model *m, struct model_partition *p, const struct 
 }
 
 // KIP-320: the end of an epoch is the start of the next larger one.
-void model_epoch_end(struct model *m, struct model_partition *p, int32_t asked, int32_t epoch,
-                     int64_t end_offset)
+void model_epoch_end(struct model *m, struct model_partition *p, const struct model_read *read,
+                     int32_t asked, int32_t epoch, int64_t end_offset)
 {
     m->checks++;
     if (epoch > asked)
@@ -360,8 +360,8 @@ void model_epoch_end(struct model *m, struct model_partition *p, int32_t asked, 
         return;
     for (uint32_t i = 0; i < p->places_count; i++) {
         const struct model_place *place = &p->places[i];
-        if (place->epoch < 0)
-            continue;
+        if (place->epoch < 0 || last_of(place) >= read->end)
+            continue; // what came after the question is none of its business
         if (place->epoch <= asked ? last_of(place) >= end_offset && place->epoch <= epoch
                                   : place->base_offset < end_offset)
             model_fail(m,
