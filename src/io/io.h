@@ -47,7 +47,8 @@ struct io_actor_options {
 int io_actor_create(struct io_world *world, const struct io_actor_options *options,
                     struct io **out);
 // Ends an actor: its thread runs what is in the mailbox, closes its sockets and files, and is
-// joined. Called from the thread that created it, never from an actor.
+// joined. Called from the thread that created it, never from an actor. What is posted to it
+// afterwards is dropped; its memory lasts as long as the world.
 void io_actor_stop(struct io *io);
 
 // A message is embedded in the sender's object and belongs to the receiver once posted. Messages of

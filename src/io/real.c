@@ -103,11 +103,13 @@ static void real_post(struct io *to, struct io_msg *msg)
     // The message may run, and its actor be stopped by somebody whom that freed to do so, before
     // this thread has woken the actor: whoever ends an actor waits for those that are in here.
     atomic_fetch_add(&io->posting, 1);
-    struct io_msg *head = atomic_load_explicit(&io->mail, memory_order_relaxed);
-    do {
-        msg->next = head;
-    } while (!atomic_compare_exchange_weak(&io->mail, &head, msg));
-    real_wake(io);
+    if (!atomic_load(&io->ended)) {
+        struct io_msg *head = atomic_load_explicit(&io->mail, memory_order_relaxed);
+        do {
+            msg->next = head;
+        } while (!atomic_compare_exchange_weak(&io->mail, &head, msg));
+        real_wake(io);
+    }
     atomic_fetch_sub(&io->posting, 1);
 }
 
@@ -276,10 +278,12 @@ static void real_actor_stop(struct io *base)
     real_wake(io);
     int rc = pthread_join(io->thread, NULL);
     ASSERT(rc == 0);
+    atomic_store(&io->ended, true);
     real_posters_leave(io);
     io_base_fini(base);
     mem_free(io->stage);
-    mem_free(io);
+    io->stage = NULL;
+    list_push_back(&io->world->ended, &io->ended_link);
 }
 
 static void real_timers_changed(struct io *base)
@@ -298,6 +302,7 @@ int io_real_create(struct io_world **out)
     world->root_fd = -1;
     world->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     list_init(&world->listen_addrs);
+    list_init(&world->ended);
     int rc = pthread_mutex_init(&world->listen_lock, NULL);
     ASSERT(rc == 0);
     *out = &world->base;
@@ -310,6 +315,8 @@ void io_real_destroy(struct io_world *base)
     if (world == NULL)
         return;
     ASSERT(list_empty(&world->listen_addrs));
+    for (struct list *it; (it = list_pop_front(&world->ended)) != NULL;)
+        mem_free(CONTAINER_OF(it, struct real_io, ended_link));
     if (world->root_fd >= 0)
         (void)close(world->root_fd);
     if (world->spare_fd >= 0)

@@ -31,6 +31,7 @@ struct real_world {
     _Atomic(bool) woken;
     pthread_mutex_t listen_lock; // guards listen_addrs and spare_fd
     struct list listen_addrs;
+    struct list ended; // real_io: kept until the world goes, since others may still post to them
 };
 
 struct real_io {
@@ -50,6 +51,8 @@ struct real_io {
     _Atomic(uint32_t) asleep;                   // 1: the owner sleeps or is about to (futex word)
     _Atomic(uint32_t) posting;                  // threads that are within real_post
     _Atomic(bool) stopping;
+    _Atomic(bool) ended; // what is posted is dropped
+    struct list ended_link;
 
     // loops only
     _Alignas(64) uv_loop_t loop;

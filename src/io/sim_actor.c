@@ -265,5 +265,9 @@ void sim_actor_stop(struct io *base)
     }
     if (io->world->machine->stopped_ns < io->clock_ns)
         io->world->machine->stopped_ns = io->clock_ns;
-    sim_actor_free(io);
+    LIST_FOR_SAFE (it, &io->socks)
+        io_close(&CONTAINER_OF(it, struct sim_sock, link)->base);
+    LIST_FOR_SAFE (it, &io->files)
+        io_file_close(&CONTAINER_OF(it, struct sim_file, link)->base);
+    sim_actor_kill(io); // what is posted from now on is dropped; freed with its world
 }
