@@ -70,6 +70,7 @@ static void state_set(struct checkpointer *c, enum checkpointer_state state)
     ASSERT(c->parts_left == 0);
     ASSERT(state == CHECKPOINT_CUTTING || list_empty(&c->serving));
     c->state = state;
+    journal_overflow(c->options.journal, state == CHECKPOINT_CUTTING);
 }
 
 static void begin_or_wait(struct checkpointer *c);

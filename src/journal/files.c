@@ -93,15 +93,18 @@ static void make_ahead(struct journal *journal)
         return;
     if (!list_empty(&files->spares))
         return;
-    // A group that has no room gets a file beyond files_max: the checkpoint that will free others
-    // waits for what stands in the queue (its cuts' barriers), so waiting for it here would be for
-    // ever. What shards may have undurable bounds how many; recycling gives them back.
-    if (files->count >= journal->options.files_max && !files->waiting)
+    bool overflow = files->waiting && atomic_load(&journal->overflow);
+    if (files->count >= journal->options.files_max && !overflow)
         return;
     struct wal_file *last = active(journal);
     if (last != NULL && files->pos < last->size_bytes / 4 && !files->waiting)
         return;
     make_next(journal);
+}
+
+void files_overflow(struct journal *journal)
+{
+    make_ahead(journal);
 }
 
 static void retry_fire(struct io_timer *timer)

@@ -248,6 +248,22 @@ void journal_recycle(struct journal *journal, uint64_t lsn)
     io_post(journal->options.actor, &journal->recycle_msg);
 }
 
+static void overflow_run(struct io_msg *msg)
+{
+    struct journal *journal = CONTAINER_OF(msg, struct journal, overflow_msg);
+    atomic_store(&journal->overflow_posted, false);
+    files_overflow(journal);
+}
+
+void journal_overflow(struct journal *journal, bool on)
+{
+    atomic_store(&journal->overflow, on);
+    if (!on || atomic_exchange(&journal->overflow_posted, true))
+        return;
+    journal->overflow_msg.run = overflow_run;
+    io_post(journal->options.actor, &journal->overflow_msg);
+}
+
 static void lsn_answer(struct io_msg *msg) // on reply_to
 {
     struct journal_lsn_query *query = CONTAINER_OF(msg, struct journal_lsn_query, msg);

@@ -141,6 +141,7 @@ int files_room(struct journal *journal, uint64_t len_bytes);
 void files_written(struct journal *journal, uint64_t len_bytes);
 void files_job_done(struct journal *journal, struct wal_job *job);
 void files_recycle(struct journal *journal, uint64_t lsn);
+void files_overflow(struct journal *journal); // it was switched on
 void files_quiesce(struct journal *journal);
 void files_free(struct journal *journal);
 
@@ -207,6 +208,8 @@ struct journal {
     _Atomic(uint64_t) recycle_lsn;
     _Atomic(bool) recycle_posted;
     struct io_msg recycle_msg;
+    _Atomic(bool) overflow, overflow_posted;
+    struct io_msg overflow_msg;
     struct io_msg start_msg, again_msg;
     bool again_posted;
     struct journal_stats stats;
