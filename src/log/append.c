@@ -282,6 +282,7 @@ static void batch_done(void *arg, const struct journal_frame *frame, int err)
         ASSERT(frame->w.target_pos == e->position);
         ASSERT(e->last_offset < log->end_offset);
         log->tail.durable++;
+        log->readable_bytes += e->piece.len;
         if (frame->direct) {
             log->store->stats.direct_bytes += e->piece.len;
             if (!e->written) {

@@ -35,6 +35,7 @@ struct log {
     struct log_options options;
     int64_t start_offset, high_watermark, end_offset;
     uint64_t size_bytes;
+    uint64_t readable_bytes; // that passed the high watermark since the start; only grows
     struct tail tail;
     uint64_t unwritten_from;  // number: every batch below is written
     uint64_t unwritten_bytes; // durable or not

@@ -237,6 +237,11 @@ uint64_t log_size_bytes(const struct log *log)
     return log->options.memory ? log->tail.bytes : log->size_bytes;
 }
 
+uint64_t log_readable_bytes(const struct log *log)
+{
+    return log->readable_bytes;
+}
+
 const struct log_key *log_key(const struct log *log)
 {
     return &log->key;
@@ -373,7 +378,8 @@ void log_store_turn_end(struct log_store *store)
         struct log *log = CONTAINER_OF(it, struct log, write_link);
         if (log->options.memory) { // durable is what the turn has left behind
             list_remove(it);
-            log->tail.durable = log->tail.end;
+            while (log->tail.durable < log->tail.end)
+                log->readable_bytes += tail_at(&log->tail, log->tail.durable++)->piece.len;
             log_advance(log, log->end_offset);
         }
     }

@@ -80,6 +80,7 @@ static void advance_relaxed(struct log *log)
 {
     struct tail *t = &log->tail;
     while (t->durable < t->end && tail_at(t, t->durable)->written) {
+        log->readable_bytes += tail_at(t, t->durable)->piece.len;
         log_advance(log, tail_at(t, t->durable)->last_offset + 1);
         t->durable++;
     }

@@ -20,7 +20,6 @@ struct fetch_watch {
     struct log_waiter waiter;
     struct fetch_leg *leg;
     struct fetch_part *part;
-    uint64_t size_seen; // of the log, when the last round read it
 };
 
 struct fetch_leg {
@@ -95,7 +94,10 @@ static void part_read(struct shard *shard, struct fetch_leg *leg, struct fetch_p
     p->read.bytes = 0;
     p->part.leg = leg;
     struct partition *partition = part_begin(shard, &p->part);
-    if (partition == NULL || part_diverges(partition, p) || (*left == 0 && *any))
+    if (partition == NULL)
+        return;
+    p->readable_seen = log_readable_bytes(partition->log);
+    if (part_diverges(partition, p) || (*left == 0 && *any))
         return;
     p->read.offset = p->offset;
     p->read.max_bytes = p->max_bytes < *left ? p->max_bytes : *left;
@@ -140,8 +142,7 @@ static uint64_t watch_growth(struct shard *shard, const struct fetch_watch *w)
 {
     const struct log_key key = {w->part->part.topic, w->part->part.partition};
     struct partition *p = partition_find(shard, &key);
-    uint64_t size = p != NULL ? log_size_bytes(p->log) : 0;
-    return size > w->size_seen ? size - w->size_seen : 0;
+    return p != NULL ? log_readable_bytes(p->log) - w->part->readable_seen : 0;
 }
 
 static void watch_fired(struct log_waiter *waiter, int err)
@@ -181,8 +182,7 @@ static void leg_watch(struct node_call *call)
         struct partition *p = partition_find(shard, &key);
         if (p == NULL)
             continue;
-        // What was appended since the round read it counts as well: it may be durable already.
-        w->size_seen = log_size_bytes(p->log);
+        // What became readable since the round read it counts: it may have done so already.
         log_wait(p->log, &w->waiter, part->part.high_watermark + 1);
     }
     leg->watches_count = at;

@@ -21,14 +21,20 @@ static void run_create(struct rig *rig, struct shard *shard, void *arg)
     topic_create_start(shard, r);
 }
 
-static int create(struct rig *rig, const char *name, int32_t partitions, struct uuid *out_id)
+static int create_at(struct rig *rig, uint32_t shard, const char *name, int32_t partitions,
+                     struct uuid *out_id)
 {
     struct topic_create r = {
         .name = slice_cstr(name), .partitions_count = partitions, .replication_factor = 3};
-    rig_on_shard(rig, 1, run_create, &r);
+    rig_on_shard(rig, shard, run_create, &r);
     if (out_id != NULL)
         *out_id = r.id;
     return r.err;
+}
+
+static int create(struct rig *rig, const char *name, int32_t partitions, struct uuid *out_id)
+{
+    return create_at(rig, 1, name, partitions, out_id);
 }
 
 static void done_delete(struct topic_delete *r)
@@ -316,6 +322,54 @@ static void test_fetch_is_woken(void **state)
     rig_fini(&rig);
 }
 
+struct both {
+    struct produce *produce;
+    struct waiting *waiting;
+};
+
+static void run_both(struct rig *rig, struct shard *shard, void *arg)
+{
+    struct both *both = arg;
+    (void)rig;
+    both->waiting->fetch.done = waiting_done;
+    produce_start(shard, both->produce);
+    fetch_start(shard, &both->waiting->fetch);
+}
+
+// A record that was appended before the fetch came, and is durable only after, must wake it: what
+// the log's size was then says nothing about what could be read.
+static void test_fetch_is_woken_by_what_was_on_its_way(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct rig rig;
+        struct uuid id;
+        struct waiting w = {.fetch = {.parts_count = 1, .max_bytes = 1 << 20, .min_bytes = 1}};
+        struct produce_part part = {.part = {.current_leader_epoch = -1}};
+        struct produce p = {.parts = &part, .parts_count = 1, .acks = -1, .done = done_produce};
+        the_rig = &rig;
+        rig_init(&rig, 100 + seed, 1, NULL);
+        assert_int_equal(create_at(&rig, 0, "busy", 1, &id), 0);
+        part.part.topic = id;
+        part.records = one_batch(-1, 0, "on its way");
+        w.fetch.parts = w.parts;
+        w.fetch.max_wait_ms = 30000;
+        w.parts[0].part.topic = id;
+        w.parts[0].part.current_leader_epoch = -1;
+        w.parts[0].last_fetched_epoch = -1;
+        w.parts[0].max_bytes = 1 << 20;
+        struct both both = {&p, &w};
+        int64_t before = sim_now_ns(rig.sim);
+        rig_on_shard(&rig, 0, run_both, &both);
+        rig_until(&rig, &w.done);
+        assert_true(sim_now_ns(rig.sim) - before < INT64_C(5000000000));
+        assert_true(w.parts[0].read.bytes > 0);
+        fetch_release(&w.fetch);
+        blob_unref(part.records.blob);
+        rig_fini(&rig);
+    }
+}
+
 // ---- producer ids
 
 static void done_id(struct producer_id_take *r)
@@ -417,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_repetition_is_recognised_over_a_restart),
         cmocka_unit_test(test_fetch_waits_and_gives_up),
         cmocka_unit_test(test_fetch_is_woken),
+        cmocka_unit_test(test_fetch_is_woken_by_what_was_on_its_way),
         cmocka_unit_test(test_producer_ids_never_repeat),
         cmocka_unit_test(test_status_adds_up),
         cmocka_unit_test(test_refused_options),

@@ -71,6 +71,7 @@ struct fetch_part {
     struct log_read read;    // read.pieces, pieces_count, bytes
     int32_t diverging_epoch; // -1: none
     int64_t diverging_end_offset;
+    uint64_t readable_seen; // node's: log_readable_bytes when the last round read
 };
 struct fetch {
     struct fetch_part *parts;
