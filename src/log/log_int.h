@@ -51,9 +51,12 @@ struct log {
     bool writing; // a write or tidy job is with the writer; one at a time
     bool tidy;    // its files hold nothing that is not known (see README, "after a crash")
     bool deleted;
-    bool removed; // the job that removes its files is under way or done
+    bool gone_told; // the journal has the frame that comes before the files go, or will have
+    bool removed;   // the job that removes its files is under way or done
     uint64_t leaving_seq;
     bool touched; // by replay
+    bool gap; // replay met what does not continue it: damage, unless its topic turns out deleted
+    int64_t replayed_start; // by replay, of a log whose end is found by log_recover only; or 0
 };
 
 struct log_store {
@@ -154,6 +157,11 @@ struct known_segment { // what a file may hold
 int log_tidy_files(struct files *files, const struct log_key *key,
                    const struct known_segment *known, size_t count);
 void log_tidy(struct log *log, bool background); // posts it
+// "%020d.log" and so on; false: not one of ours
+bool log_name_parse(const char *name, int64_t *out_base, enum file_kind *out_kind);
+// relaxed.c: reads on behind what is known
+int log_relaxed_recover(struct log *log, void (*found)(void *arg, const struct batch *batch),
+                        void *arg);
 void store_tidy_next(struct log_store *store);
 
 // ---- cut.c

@@ -12,7 +12,6 @@
 #include "base/mem.h"
 #include "log/batch_int.h"
 #include "log/log_int.h"
-#include "log/scan.h"
 
 #define STATE_LOG_BYTES   24
 #define STATE_EPOCH_BYTES 12
@@ -242,9 +241,12 @@ static int replay_batch(struct log *log, const struct journal_replayed *frame,
     *out_batch = b;
     if (f.base_offset < log->end_offset)
         return 0;
-    // Offsets are dense but where a relaxed log wrote past the journal; log_recover scans those.
-    if (f.base_offset > log->end_offset && !log->options.relaxed)
-        return ERR_CORRUPT;
+    // A log that was deleted while a checkpoint was made is missing from its snapshot, and the
+    // frames of its last days lie behind: whether this is damage is known when all is replayed.
+    if (log->gap || (f.base_offset > log->end_offset && !log->options.relaxed)) {
+        log->gap = true;
+        return 0;
+    }
     log->touched = true;
     if (reference)
         err = spill(log); // the tail has no holes: what is older must be in the file as well
@@ -270,8 +272,11 @@ static int replay_start(struct log *log, const struct journal_replayed *frame, b
     *out_applied = false;
     if (start <= log->start_offset || bug(BUG_LOG_START_BACK))
         return 0;
-    if (start > log->end_offset)
-        return ERR_CORRUPT;
+    if (start > log->end_offset) { // a relaxed log's end is not in the journal: see log_recover
+        if (start > log->replayed_start)
+            log->replayed_start = start;
+        return 0;
+    }
     log->start_offset = start;
     log->touched = true;
     log_doom(log, false);
@@ -310,75 +315,6 @@ bool log_reference_verify(struct io *io, const struct journal_replayed *frame)
     return good;
 }
 
-// ---- relaxed logs: what was written and never journalled
-
-struct relaxed_scan {
-    struct log *log;
-    void (*found)(void *arg, const struct batch *batch);
-    void *arg;
-};
-
-static void relaxed_found(void *arg, uint64_t position, const struct batch *b)
-{
-    struct relaxed_scan *scan = arg;
-    struct frame_batch f = {
-        .key = scan->log->key,
-        .leader_epoch = b->leader_epoch,
-        .base_offset = b->base_offset,
-        .last_offset = batch_last_offset(b),
-        .segment = log_active(scan->log)->base_offset,
-        .position = (uint32_t)position,
-        .size_bytes = b->size_bytes,
-        .max_timestamp_ms = b->max_timestamp_ms,
-    };
-    log_place(scan->log, &f);
-    log_active(scan->log)->dirty = true;
-    scan->log->high_watermark = scan->log->end_offset;
-    scan->found(scan->arg, b);
-}
-
-// Looks behind the known end of the segment that begins at or before the end offset.
-static int relaxed_segment(struct relaxed_scan *rs, struct files *files, int64_t segment,
-                           uint64_t position)
-{
-    struct log *log = rs->log;
-    struct file_key key = {.log = log->key, .base_offset = segment, .kind = FILE_LOG};
-    struct files_entry *e;
-    int err = files_open(files, &key, true, &e);
-    if (err != 0)
-        return err;
-    int64_t size = io_file_size(files_file(e));
-    if (size < 0)
-        return (int)size;
-    if (size > INT32_MAX)
-        size = INT32_MAX;
-    struct scan scan;
-    scan_init(&scan, files_file(e), (uint64_t)size);
-    struct batch b;
-    if (position == 0 && (scan_header(&scan, 0, &b) != 0 || b.base_offset != segment))
-        return ERR_EOF;
-    if (position == 0)
-        log_roll(log, segment);
-    scan_valid(&scan, position, log->end_offset, relaxed_found, rs);
-    files_mark(e);
-    return 0;
-}
-
-static int relaxed_recover(struct log *log, void (*found)(void *arg, const struct batch *batch),
-                           void *arg)
-{
-    struct relaxed_scan rs = {log, found, arg};
-    struct files *files = &log->store->recovery_files;
-    int err = spill(log);
-    struct segment *active = log_active(log);
-    if (err == 0 && active != NULL)
-        err = relaxed_segment(&rs, files, active->base_offset, active->size_bytes);
-    // Segments that were begun after the checkpoint carry the offset at which the one before ended.
-    while (err == 0 && (active = log_active(log)) != NULL && active->size_bytes > 0)
-        err = relaxed_segment(&rs, files, log->end_offset, 0);
-    return err == ERR_NOT_FOUND || err == ERR_EOF ? 0 : err;
-}
-
 int log_recover(struct log *log, struct io *io, void (*found)(void *arg, const struct batch *batch),
                 void *arg)
 {
@@ -387,9 +323,13 @@ int log_recover(struct log *log, struct io *io, void (*found)(void *arg, const s
     if (files->io == NULL)
         files->io = io;
     ASSERT(files->io == io);
+    if (log->gap || (log->replayed_start > log->end_offset && !log->options.relaxed))
+        return ERR_CORRUPT;
     int err = 0;
     if (log->options.relaxed)
-        err = relaxed_recover(log, found, arg);
+        err = spill(log);
+    if (err == 0 && log->options.relaxed)
+        err = log_relaxed_recover(log, found, arg);
     if (err == 0 && files->count > 0)
         err = files_sync_all(files);
     files_close_all(files);

@@ -31,7 +31,7 @@ struct tidy_walk {
 
 static const char *const endings[FILE_KINDS] = {".log", ".index", ".timeindex"};
 
-static bool name_parse(const char *name, int64_t *out_base, enum file_kind *out_kind)
+bool log_name_parse(const char *name, int64_t *out_base, enum file_kind *out_kind)
 {
     uint64_t base = 0;
     for (int i = 0; i < 20; i++) {
@@ -65,7 +65,7 @@ static int tidy_entry(void *arg, const char *name)
 {
     const struct tidy_walk *walk = arg;
     struct file_key key = {.log = *walk->key};
-    if (!name_parse(name, &key.base_offset, &key.kind))
+    if (!log_name_parse(name, &key.base_offset, &key.kind))
         return 0; // not ours
     for (size_t i = 0; i < walk->count; i++) {
         const struct known_segment *k = &walk->known[i];

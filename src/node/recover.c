@@ -163,6 +163,10 @@ static int frame_of_log(struct node *node, const struct journal_replayed *frame)
     struct batch batch;
     bool applied = false;
     int err = log_frame_key(frame, &key);
+    // A topic is durable before its first batch, and its deletion is among what was loaded: frames
+    // from before that may still lie in the journal.
+    if (err == 0 && topic_entry_by_id(owner_of(node, &key), &key.topic) == NULL)
+        return 0;
     if (err == 0)
         err = partition_named(node, &key, &p);
     if (err == 0)
