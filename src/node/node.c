@@ -311,11 +311,11 @@ void node_stop(struct node *node, void (*stopped)(void *arg), void *arg)
 
 // ---- destroy
 
-static void actor_stop(struct io **io)
+// The pointer stays: others may still post to it, which is dropped (io_actor_stop).
+static void actor_stop(struct io *io)
 {
-    if (*io != NULL)
-        io_actor_stop(*io);
-    *io = NULL;
+    if (io != NULL)
+        io_actor_stop(io);
 }
 
 void node_destroy(struct node *node)
@@ -324,12 +324,12 @@ void node_destroy(struct node *node)
         return;
     // Senders first, so that nobody posts to an actor that has ended.
     for (uint32_t i = 0; i < node->options.shards_count; i++)
-        actor_stop(&node->shards[i].io);
-    actor_stop(&node->checkpoint_io);
-    actor_stop(&node->journal_io);
+        actor_stop(node->shards[i].io);
+    actor_stop(node->checkpoint_io);
+    actor_stop(node->journal_io);
     for (uint32_t i = 0; i < node->options.shards_count; i++) {
-        actor_stop(&node->shards[i].writer);
-        actor_stop(&node->shards[i].reader);
+        actor_stop(node->shards[i].writer);
+        actor_stop(node->shards[i].reader);
     }
     for (uint32_t i = 0; i < node->options.shards_count; i++)
         shard_fini(&node->shards[i]);

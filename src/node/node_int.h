@@ -98,7 +98,7 @@ struct node {
     void (*stopped)(void *arg);
     void *stopped_arg;
     struct checkpoint_request last_checkpoint, asked_checkpoint;
-    _Atomic(bool) checkpoint_asked;
+    bool checkpoint_asked, checkpoint_again; // the journal's actor only
 };
 
 // node.c

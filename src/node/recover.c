@@ -298,25 +298,37 @@ static void on_fatal(void *arg, int err, const char *what)
     node_fail(arg, err, what);
 }
 
+static void checkpoint_ask(struct node *node, bool urgent);
+
+// The journal may have asked again before this answer came, when the checkpoint gave it too little.
 static void asked_checkpoint_done(struct checkpoint_request *request)
 {
     struct node *node = CONTAINER_OF(request, struct node, asked_checkpoint);
-    atomic_store(&node->checkpoint_asked, false);
+    node->checkpoint_asked = false;
+    if (node->checkpoint_again)
+        checkpoint_ask(node, true);
 }
 
-// On the journal's actor. One request at a time: it is asked again when the journal is still half
-// full after the checkpoint.
-static void on_want_checkpoint(void *arg, bool urgent)
+static void checkpoint_ask(struct node *node, bool urgent)
 {
-    struct node *node = arg;
-    if (atomic_exchange(&node->checkpoint_asked, true))
-        return;
+    node->checkpoint_asked = true;
+    node->checkpoint_again = false;
     node->asked_checkpoint = (struct checkpoint_request){
         .reply_to = node->journal_io,
         .urgent = urgent,
         .done = asked_checkpoint_done,
     };
     checkpoint_request(node->checkpointer, &node->asked_checkpoint);
+}
+
+// On the journal's actor, as the answer. One request at a time.
+static void on_want_checkpoint(void *arg, bool urgent)
+{
+    struct node *node = arg;
+    if (node->checkpoint_asked)
+        node->checkpoint_again = true;
+    else
+        checkpoint_ask(node, urgent);
 }
 
 static int step_journal(struct node *node)
