@@ -72,6 +72,8 @@ struct segment *log_roll(struct log *log, int64_t base_offset)
         ASSERT(base_offset > active->last_offset);
         segment_seal(active);
     }
+    ASSERT(!log->options.memory);
+    ASSERT(base_offset >= log->end_offset);
     struct segment fresh;
     segment_init(&fresh, base_offset);
     log_mark_dirty(log);
@@ -118,6 +120,7 @@ void log_epochs_trim(struct log *log)
     uint32_t drop = 0;
     while (drop + 1 < log->epochs_count && log->epochs[drop + 1].start_offset <= log->start_offset)
         drop++;
+    ASSERT(drop == 0 || drop < log->epochs_count);
     log->epochs_count -= drop;
     if (drop > 0)
         memmove(log->epochs, log->epochs + drop, log->epochs_count * sizeof *log->epochs);
@@ -165,6 +168,8 @@ void log_tail_pop(struct log *log)
     struct log_store *store = log->store;
     const struct tail_entry *e = tail_at(&log->tail, log->tail.first);
     size_t bytes = e->piece.len;
+    ASSERT(store->stats.tail_bytes >= bytes);
+    ASSERT(log->tail.first < log->tail.durable); // the only copy is not dropped
     if (!e->written) {
         ASSERT(log->unwritten_bytes >= bytes);
         log->unwritten_bytes -= bytes;
@@ -188,6 +193,8 @@ void log_tail_shrink(struct log *log, uint64_t keep_bytes)
 void log_tail_add(struct log *log, const struct frame_batch *f, struct blob_piece piece)
 {
     struct log_store *store = log->store;
+    ASSERT(piece.len > 0);
+    ASSERT(piece.off + piece.len <= piece.blob->size);
     if (tail_empty(&log->tail))
         list_push_back(&store->resident, &log->tail_link);
     ASSERT(tail_empty(&log->tail) ||
@@ -280,6 +287,7 @@ static void batch_done(void *arg, const struct journal_frame *frame, int err)
     if (err == 0 && !log->deleted) {
         struct tail_entry *e = tail_at(&log->tail, log->tail.durable);
         ASSERT(frame->w.target_pos == e->position);
+        ASSERT(frame->w.target_file == (uint64_t)e->segment);
         ASSERT(e->last_offset < log->end_offset);
         log->tail.durable++;
         log->readable_bytes += e->piece.len;
@@ -294,6 +302,7 @@ static void batch_done(void *arg, const struct journal_frame *frame, int err)
         log_advance(log, e->last_offset + 1);
         log_tail_shrink(log, log->store->o.tail_bytes_per_log);
         schedule_write(log);
+        log_invariant(log);
     }
     log_settle(log);
 }
@@ -330,6 +339,7 @@ int log_append(struct log *log, struct blob_piece piece, const struct batch *bat
 {
     struct log_store *store = log->store;
     ASSERT(piece.len == batch->size_bytes);
+    ASSERT(batch->last_offset_delta >= 0);
     ASSERT(store->started);
     if (log->deleted)
         return ERR_UNKNOWN_TOPIC_OR_PARTITION;
@@ -353,6 +363,7 @@ int log_append(struct log *log, struct blob_piece piece, const struct batch *bat
         .size_bytes = batch->size_bytes,
         .max_timestamp_ms = batch->max_timestamp_ms,
     };
+    ASSERT(f.last_offset < INT64_MAX);
     batch_set_offset(piece.blob->data + piece.off, f.base_offset, leader_epoch);
     log_tail_add(log, &f, piece);
     if (memory)
@@ -365,6 +376,7 @@ int log_append(struct log *log, struct blob_piece piece, const struct batch *bat
         schedule_write(log);
     store->stats.appended_batches++;
     store->stats.appended_bytes += piece.len;
+    log_invariant(log);
     *out = (struct log_appended){
         .base_offset = f.base_offset,
         .last_offset = f.last_offset,

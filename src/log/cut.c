@@ -62,6 +62,7 @@ static void emit(struct buf *out, uint8_t kind, struct buf *key, struct buf *val
 static void emit_segment(struct log *log, struct segment *s, struct buf *out, struct buf *key,
                          struct buf *value)
 {
+    ASSERT(s->state != SEGMENT_ACTIVE); // that one is part of the log's own record
     key_put(key, &log->key);
     buf_put_le64(key, (uint64_t)s->base_offset);
     if (s->state == SEGMENT_GONE) {
@@ -124,6 +125,7 @@ static void emit_all(struct log *log, bool full, struct buf *out)
 static void cut_finish(struct log_store *store, int err)
 {
     struct log_cut *cut = store->cut;
+    ASSERT(cut != NULL);
     store->cut = NULL;
     LIST_FOR (it, &store->cut_logs)
         CONTAINER_OF(it, struct log, cut_link)->cutting = false;
@@ -202,6 +204,8 @@ static void cut_take(struct log_store *store, struct log *log, const struct log_
         active->emitted = true; // named inside STATE_LOG: to be synced with this cut
     for (uint32_t i = 0; i < log->segments_count; i++)
         log->segments[i].cut_bytes = log->segments[i].size_bytes;
+    ASSERT(!log->deleted);
+    ASSERT(!log->cutting);
     list_remove(&log->dirty_link);
     list_remove(&log->cut_link);
     list_push_back(&store->cut_logs, &log->cut_link);
@@ -254,6 +258,7 @@ static void settle_segments(struct log *log, bool installed)
 void log_store_settled(struct log_store *store, bool installed)
 {
     struct list *it;
+    ASSERT(store->cut == NULL); // its done has run
     while ((it = list_pop_front(&store->cut_logs)) != NULL) {
         struct log *log = CONTAINER_OF(it, struct log, cut_link);
         log->cutting = false;

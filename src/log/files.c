@@ -74,6 +74,7 @@ void files_init(struct files *f, struct io *io, uint32_t max)
 static void entry_drop(struct files *f, struct files_entry *e)
 {
     ASSERT(f->count > 0);
+    ASSERT(e->file != NULL);
     map_remove(&f->map, &e->node);
     list_remove(&e->lru);
     io_file_close(e->file);
@@ -180,6 +181,7 @@ static struct files_entry *find(const struct files *f, const struct file_key *ke
 static int make_room(struct files *f)
 {
     while (f->count >= f->max) {
+        ASSERT(!list_empty(&f->lru));
         struct files_entry *oldest = CONTAINER_OF(f->lru.prev, struct files_entry, lru);
         int err = files_sync(f, oldest);
         if (err != 0)

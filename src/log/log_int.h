@@ -103,6 +103,10 @@ int store_take(struct log_store *store,
 void log_settle(struct log *log); // a deleted log ends when nothing is under way for it
 void log_mark_dirty(struct log *log);
 
+// ---- invariant.c
+
+void log_invariant(const struct log *log);
+
 // ---- append.c
 
 struct segment *log_active(struct log *log); // NULL: none yet

@@ -69,6 +69,7 @@ static void read_tail(struct log *log, struct log_read *read)
         if (!fits && !(read->bytes == 0 && read->at_least_one))
             break;
         piece_add(read, e->piece);
+        ASSERT(e->last_offset >= read->next_offset);
         read->bytes += (uint32_t)e->piece.len;
         read->next_offset = e->last_offset + 1;
         if (read->bytes >= read->max_bytes)

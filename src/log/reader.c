@@ -78,6 +78,7 @@ static int open_scan(struct files *files, const struct log_key *key, int64_t seg
 static uint64_t search_from(struct files *files, const struct log_key *key,
                             const struct cold_part *part, int64_t offset)
 {
+    ASSERT(offset >= part->segment);
     if (part->index_entries == 0)
         return 0;
     struct scan index;
@@ -121,6 +122,8 @@ int read_work(struct job *job)
     int err = locate(r, &scan, &at, &first);
     if (err != 0)
         return missing(err);
+    ASSERT(at < r->part.end_bytes);
+    ASSERT(first.size_bytes <= r->part.end_bytes - at);
     uint64_t len = r->part.end_bytes - at;
     if (len > r->max_bytes)
         len = r->max_bytes;
@@ -143,6 +146,7 @@ int read_work(struct job *job)
         return missing(err);
     }
     ASSERT(next > r->offset);
+    ASSERT(whole <= len);
     r->piece = (struct blob_piece){.blob = blob, .off = 0, .len = whole};
     r->next_offset = next;
     remember(job->log->store->positions, &job->log->key, r->part.segment, next, at + whole);

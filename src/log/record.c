@@ -190,6 +190,8 @@ int batch_build_end(struct batch_builder *bb)
         out->len = bb->start;
         return err;
     }
+    ASSERT(size >= BATCH_HEADER_BYTES);
+    ASSERT(bb->header.records_count > 0);
     bb->header.size_bytes = (uint32_t)size;
     bb->header.last_offset_delta = bb->header.records_count - 1;
     batch_write_header(out->data + bb->start, &bb->header);

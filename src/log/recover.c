@@ -156,6 +156,7 @@ static int spill(struct log *log)
         continue;
     if (err == 0)
         log_tail_shrink(log, 0);
+    ASSERT(err != 0 || tail_empty(&log->tail)); // all of it was durable, and now is written
     return err;
 }
 
@@ -187,6 +188,7 @@ static int replay_body(struct log *log, const struct frame_batch *f, struct slic
         return err;
     }
     memcpy(blob->data, body.data, body.len);
+    ASSERT(body.len == f->size_bytes);
     log_tail_add(log, f, (struct blob_piece){.blob = blob, .off = 0, .len = body.len});
     blob_unref(blob);
     log->tail.durable = log->tail.end;
@@ -206,6 +208,7 @@ static int replay_place(struct log *log, const struct frame_batch *f)
     if (active->size_bytes != f->position || active->last_offset >= f->base_offset)
         return ERR_CORRUPT;
     log_place(log, f);
+    ASSERT(log->end_offset == f->last_offset + 1);
     log->high_watermark = log->end_offset;
     return 0;
 }
@@ -335,9 +338,14 @@ int log_recover(struct log *log, struct io *io, void (*found)(void *arg, const s
     files_close_all(files);
     if (err != 0)
         return err;
+    // Each record was checked alone; together they must make sense as well.
+    if (log->segments_count > 0 &&
+        log->segments[log->segments_count - 1].last_offset >= log->end_offset)
+        return ERR_CORRUPT;
     // What lies below the start was condemned before the crash, or while it was restored.
     log_doom(log, false);
-    ASSERT(log->start_offset <= log->high_watermark);
     ASSERT(log->high_watermark == log->end_offset);
+    ASSERT(log->tail.durable == log->tail.end);
+    log_invariant(log);
     return 0;
 }

@@ -73,6 +73,7 @@ void log_remove_doomed(struct log *log, int64_t start)
         struct segment *s = &log->doomed[i];
         if (s->state != SEGMENT_DOOMED || s->removing || s->last_offset >= start)
             continue;
+        ASSERT(log_segment_at(log, s->base_offset) == NULL); // no reader finds it any more
         s->removing = true;
         struct remove_job *r = mem_zalloc(sizeof *r);
         r->job.log = log;
@@ -127,6 +128,7 @@ static void start_done(void *arg, const struct journal_frame *frame, int err)
     int64_t start;
     int bad = frame_start_get(frame->w.head, &key, &start);
     ASSERT(bad == 0);
+    ASSERT(start <= log->start_offset); // it never goes back
     if (err != 0)
         store_fail(log->store, err, "journal");
     else if (!log->deleted)
@@ -153,9 +155,11 @@ int log_set_start(struct log *log, int64_t offset)
     log->start_offset = offset;
     if (log->options.memory) {
         drop_memory(log);
+        log_invariant(log);
         return 0;
     }
     log_doom(log, false);
+    log_invariant(log);
     uint8_t head[FRAME_START_BYTES];
     frame_start_put(head, &log->key, offset);
     struct journal_write w = {
@@ -259,6 +263,7 @@ void log_retain(struct log *log, int64_t now_ms)
     if (start > log->start_offset) {
         int err = log_set_start(log, start);
         ASSERT(err == 0);
+        ASSERT(log->start_offset == start);
     }
 }
 
@@ -332,6 +337,8 @@ static void log_post_one(struct log *log, int (*work)(struct job *job), struct i
 void log_post_delete(struct log *log)
 {
     struct log_store *store = log->store;
+    ASSERT(log->deleted);
+    ASSERT(log->pending == 0);
     log_post_one(log, forget_work, store->o.reader, &store->reader_files);
     log_post_one(log, delete_work, store->o.writer, &store->writer_files);
 }

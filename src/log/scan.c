@@ -50,6 +50,7 @@ int scan_read(struct scan *s, uint64_t position, void *out, size_t len)
 static int window(struct scan *s, uint64_t position, size_t len, struct slice *out)
 {
     ASSERT(len <= SCAN_WINDOW_BYTES);
+    ASSERT(position <= s->end);
     uint64_t left = s->end - position;
     if (len > left)
         len = (size_t)left;
@@ -62,6 +63,8 @@ static int window(struct scan *s, uint64_t position, size_t len, struct slice *o
         s->window_at = position;
         s->window_len = want;
     }
+    ASSERT(position >= s->window_at);
+    ASSERT(position - s->window_at + len <= s->window_len);
     *out = slice_of(s->window + (position - s->window_at), len);
     return 0;
 }
@@ -180,6 +183,7 @@ size_t scan_whole(struct slice bytes, int64_t offset, int64_t *out_next_offset)
         offset = batch_last_offset(&b) + 1;
         at += b.size_bytes;
     }
+    ASSERT(at <= bytes.len);
     *out_next_offset = offset;
     return at;
 }

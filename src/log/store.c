@@ -93,6 +93,9 @@ void log_store_set_port(struct log_store *s, struct journal_port *port)
 static void log_free(struct log *log)
 {
     struct log_store *store = log->store;
+    ASSERT(store->stats.logs > 0);
+    ASSERT(store->stats.tail_bytes >= log->tail.bytes);
+    ASSERT(store->stats.unwritten_bytes >= log->unwritten_bytes);
     struct list *links[] = {&log->link,       &log->write_link, &log->moved_link, &log->tail_link,
                             &log->dirty_link, &log->cut_link,   &log->work_link};
     for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
@@ -167,6 +170,9 @@ void job_post(struct job *job, struct io *worker)
 {
     struct log_store *store = job->log->store;
     ASSERT(store->started);
+    ASSERT(job->work != NULL);
+    ASSERT(job->answer != NULL);
+    ASSERT(job->release != NULL);
     job->log->pending++;
     job->msg.run = job_run;
     list_init(&job->link);
@@ -205,6 +211,7 @@ int log_create(struct log_store *store, const struct log_key *key,
     log_set_options(log, options);
     list_push_back(&store->logs, &log->link);
     store->stats.logs++;
+    log_invariant(log);
     *out = log;
     return 0;
 }
@@ -249,7 +256,8 @@ const struct log_key *log_key(const struct log *log)
 
 void log_mark_dirty(struct log *log)
 {
-    if (list_empty(&log->dirty_link) && !log->options.memory)
+    // A deleted log leaves no record; the catalogue's says that it is gone.
+    if (list_empty(&log->dirty_link) && !log->options.memory && !log->deleted)
         list_push_back(&log->store->dirty, &log->dirty_link);
 }
 
@@ -272,6 +280,7 @@ void log_delete(struct log *log)
         list_remove(links[i]);
     list_push_back(&store->leaving, &log->link);
     log->leaving_seq = ++store->leaving_seq;
+    ASSERT(list_empty(&log->waiters));
     log_settle(log);
 }
 
@@ -345,6 +354,7 @@ static void collect_moved(struct log_store *store)
         while ((w = list_first(&log->waiters)) != NULL) {
             if (CONTAINER_OF(w, struct log_waiter, link)->offset > log->high_watermark)
                 break;
+            ASSERT(!log->deleted); // log_delete has taken its waiters
             list_remove(w);
             list_push_back(&store->ready, w);
         }

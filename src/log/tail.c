@@ -28,6 +28,7 @@ static void tail_grow(struct tail *t)
 {
     uint32_t cap = t->cap == 0 ? TAIL_CAP_FIRST : t->cap * 2;
     ASSERT(cap <= TAIL_CAP_MAX);
+    ASSERT((cap & (cap - 1)) == 0); // numbers find their slot by a mask
     struct tail_entry *slots = mem_alloc(cap * sizeof *slots);
     for (uint64_t n = t->first; n != t->end; n++)
         slots[n & (cap - 1)] = t->slots[n & (t->cap - 1)];
@@ -56,6 +57,7 @@ struct tail_entry *tail_at(const struct tail *t, uint64_t number)
 void tail_pop(struct tail *t)
 {
     struct tail_entry *e = tail_at(t, t->first);
+    ASSERT(e->piece.blob != NULL);
     ASSERT(t->bytes >= e->piece.len);
     t->bytes -= e->piece.len;
     blob_unref(e->piece.blob);

@@ -60,6 +60,8 @@ static void write_release(struct job *job)
 static void mark_written(struct log *log, const struct write_job *w)
 {
     struct log_store *store = log->store;
+    ASSERT(w->from <= w->to);
+    ASSERT(w->to <= log->tail.end);
     uint64_t n = w->from > log->tail.first ? w->from : log->tail.first;
     for (; n < w->to; n++) {
         struct tail_entry *e = tail_at(&log->tail, n);
@@ -137,6 +139,7 @@ static void write_answer(struct job *job)
     if (log->options.relaxed)
         advance_relaxed(log);
     log_tail_shrink(log, store->short_of_memory ? 0 : store->o.tail_bytes_per_log);
+    log_invariant(log);
     if (log->cutting)
         store_cut_step(log);
     else if (log->unwritten_bytes >= store->o.write_min_bytes || log->options.relaxed)
@@ -151,6 +154,8 @@ static void job_add(struct write_job *w, const struct tail_entry *e)
         w->cap = w->cap == 0 ? 8 : w->cap * 2;
         w->pieces = mem_realloc(w->pieces, w->cap * sizeof *w->pieces);
     }
+    ASSERT(w->count < JOB_PIECES_MAX);
+    ASSERT(!e->written);
     blob_ref(e->piece.blob);
     w->pieces[w->count++] = (struct write_piece){
         .piece = e->piece, .bytes = blob_piece_slice(e->piece), .position = e->position};
@@ -185,6 +190,8 @@ static void job_add_index(struct write_job *w, struct segment *s, uint32_t below
 static uint32_t job_gather(struct write_job *w, struct log *log, uint64_t limit)
 {
     struct segment *s = log_segment_at(log, w->segment);
+    ASSERT(s != NULL);
+    ASSERT(limit <= log->tail.end);
     uint64_t bytes = 0, n = w->from;
     for (; n < limit && bytes < JOB_BYTES_MAX && w->count < JOB_PIECES_MAX; n++) {
         const struct tail_entry *e = tail_at(&log->tail, n);
@@ -259,6 +266,7 @@ bool log_write(struct log *log, bool cut)
 
 bool log_write_blocking(struct log *log, struct files *files, int *out_err)
 {
+    ASSERT(!log->store->started); // the writer has not begun yet
     struct write_job *w = choose(log, false);
     if (w == NULL)
         return false;
