@@ -118,9 +118,10 @@ $(B)/weir: $(call obj,$(MAIN_SOURCE)) $(ARCHIVE)
 	@echo "  link $@"
 	@$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDFLAGS_ALL) $(LIBS)
 
-# Files that change only when their content does: objects depend on the flags, the archive on the
+# The first build looks for packages. Files that change only when their content does: objects depend on the flags, the archive on the
 # list of its members, so that a removed source leaves the archive.
 $(B)/flags: FORCE
+	@[ -e $@ ] || tools/setup.sh build || echo "weir: going on without; what is missing may be elsewhere"
 	@mkdir -p $(@D)
 	@echo '$(CC) $(CFLAGS_ALL)' | cmp -s - $@ || echo '$(CC) $(CFLAGS_ALL)' >$@
 $(B)/members: FORCE
