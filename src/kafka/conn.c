@@ -40,23 +40,35 @@ static int64_t conn_deadline(const struct kafka_conn *conn)
     case CONN_CLOSED:
         break;
     }
-    if (conn->unsent_bytes > 0)
+    if (kafka_conn_sending(conn))
         return conn->since_ns + KAFKA_SEND_STALL_NS;
-    // A frame that comes byte by byte keeps a connection from being idle, hence a lowest rate.
     if (conn->frame != NULL)
-        return conn->since_ns + KAFKA_FRAME_GRACE_NS +
-               (int64_t)conn->frame_len / KAFKA_FRAME_BYTES_PER_S * 1000000000;
+        return conn->since_ns + KAFKA_FRAME_MARK_NS;
     int64_t idle_ns = broker_config(conn->door->shard)->connections_max_idle_ms * 1000000;
     return conn->active_ns + (idle_ns > 0 ? idle_ns : INT64_MAX / 4);
+}
+
+// A frame that comes byte by byte keeps a connection from being idle and its memory from others,
+// hence a lowest rate. It is looked at from mark to mark: over the whole frame, a client could send
+// much at once and hold what that has bought for as long.
+static void conn_frame_mark(struct kafka_conn *conn, int64_t now)
+{
+    if (conn->state != CONN_OPEN || conn->frame == NULL || kafka_conn_sending(conn) ||
+        conn->frame_have - conn->frame_marked < KAFKA_FRAME_MARK_BYTES)
+        return;
+    conn->since_ns = now;
+    conn->frame_marked = conn->frame_have;
 }
 
 static void conn_timer(struct io_timer *timer)
 {
     struct kafka_conn *conn = CONTAINER_OF(timer, struct kafka_conn, timer);
     int64_t now = io_now_ns(conn->door->io);
+    if (conn_deadline(conn) <= now)
+        conn_frame_mark(conn, now);
     int64_t deadline = conn_deadline(conn);
     // A join may wait for minutes; as long as the server owes an answer the client is not idle.
-    bool owed = conn->state == CONN_OPEN && conn->unsent_bytes == 0 && conn->requests_count > 0;
+    bool owed = conn->state == CONN_OPEN && !kafka_conn_sending(conn) && conn->requests_count > 0;
     if (deadline <= now && !owed) {
         kafka_conn_close(conn);
         return;
@@ -139,15 +151,20 @@ static bool overlaps(const struct kafka_request *r)
     return (r->api->flags & KAFKA_OVERLAPS) != 0;
 }
 
-// False when a request was malformed.
-static bool conn_start(struct kafka_conn *conn)
+// False when a request was malformed. What is answered at once adds up before it is sent, so
+// nothing is begun above the limit of unsent bytes; *out_held_back says so.
+static bool conn_start(struct kafka_conn *conn, bool *out_held_back)
 {
+    *out_held_back = false;
     bool busy = false;
     bool busy_overlaps = true;
     LIST_FOR_SAFE (it, &conn->requests) {
         struct kafka_request *r = CONTAINER_OF(it, struct kafka_request, link);
         if (r->progress == REQUEST_WAITING) {
             if (busy && !(busy_overlaps && overlaps(r)))
+                return true;
+            *out_held_back = conn->unsent_bytes > KAFKA_UNSENT_MAX;
+            if (*out_held_back)
                 return true;
             if (kafka_request_start(r) != 0)
                 return false;
@@ -169,7 +186,8 @@ static void conn_watch(struct kafka_conn *conn)
     int mask = 0;
     if (kafka_conn_may_read(conn))
         mask |= IO_READABLE;
-    if (conn->unsent_bytes > 0)
+    // Not while answers wait for one before them: the socket would be writable all that time.
+    if (kafka_conn_sending(conn))
         mask |= IO_WRITABLE;
     io_watch(conn->sock, mask);
     conn_arm(conn);
@@ -178,8 +196,11 @@ static void conn_watch(struct kafka_conn *conn)
 static bool conn_move(struct kafka_conn *conn)
 {
     for (;;) {
-        if (!conn_start(conn) || !kafka_conn_send(conn))
+        bool held_back;
+        if (!conn_start(conn, &held_back) || !kafka_conn_send(conn))
             return false;
+        if (held_back && conn->unsent_bytes <= KAFKA_UNSENT_MAX)
+            continue;
         if (conn->held == NULL || !kafka_conn_may_read(conn))
             break;
         if (!kafka_conn_read_held(conn))

@@ -31,12 +31,13 @@ struct kafka_conn {
     bool moving;         // in kafka_conn_progress
     uint8_t length[4];
     uint32_t frame_len, frame_have;
+    uint32_t frame_marked; // bytes of the frame when since_ns was set
     struct blob *frame;
     uint8_t *held;
     uint32_t held_at, held_len;
     uint64_t unsent_bytes;
     int64_t active_ns; // last byte in either direction
-    int64_t since_ns;  // opened; first byte of the frame; last progress of the output; drain began
+    int64_t since_ns;  // opened; the frame's last mark; last progress of the output; drain began
     struct io_addr peer;
 };
 
@@ -51,6 +52,8 @@ void kafka_conn_answered(struct kafka_conn *conn);
 
 // conn_send.c: sends what is answered, in order; false when the connection must be closed.
 bool kafka_conn_send(struct kafka_conn *conn);
+// The request at the head is answered: what is unsent waits for the client, not for us.
+bool kafka_conn_sending(const struct kafka_conn *conn);
 // conn_read.c: reads and frames; false when the connection must be closed.
 bool kafka_conn_read(struct kafka_conn *conn);
 bool kafka_conn_read_held(struct kafka_conn *conn);

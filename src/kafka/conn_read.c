@@ -15,7 +15,8 @@
 #include "base/mem.h"
 
 #define READS_PER_EVENT  16
-#define FRAME_GROWS_FROM (64U << 10)
+#define FRAME_GROWS_FROM (4U << 10)
+#define FRAME_GROWTH     16U // times the bytes that are there
 #define DIRECT_MIN_BYTES (16U << 10)
 
 bool kafka_conn_may_read(const struct kafka_conn *conn)
@@ -30,11 +31,13 @@ bool kafka_conn_may_read(const struct kafka_conn *conn)
     return !(conn->appended && shard_appends_blocked(conn->door->shard));
 }
 
-// Makes room for more of the frame. ERR_BUDGET: starved, try again later.
-static int frame_grow(struct kafka_conn *conn)
+// Makes room for more of the frame, `at_hand` of which have been read. ERR_BUDGET: starved, try
+// again later.
+static int frame_grow(struct kafka_conn *conn, size_t at_hand)
 {
-    size_t have = conn->frame == NULL ? 0 : conn->frame->size;
-    size_t want = have == 0 ? FRAME_GROWS_FROM : have * 16;
+    size_t want = (conn->frame_have + at_hand) * FRAME_GROWTH;
+    if (want < FRAME_GROWS_FROM)
+        want = FRAME_GROWS_FROM;
     if (want > conn->frame_len)
         want = conn->frame_len;
     struct blob *blob;
@@ -61,7 +64,8 @@ static bool frame_begin(struct kafka_conn *conn)
         return false;
     conn->frame_len = (uint32_t)len;
     conn->frame_have = 0;
-    if (conn->state == CONN_OPEN && conn->unsent_bytes == 0)
+    conn->frame_marked = 0;
+    if (conn->state == CONN_OPEN && !kafka_conn_sending(conn))
         conn->since_ns = io_now_ns(conn->door->io);
     return true;
 }
@@ -83,10 +87,10 @@ static bool frame_end(struct kafka_conn *conn)
 }
 
 // Room behind the frame's bytes; 0 when the budget is short.
-static size_t frame_room(struct kafka_conn *conn)
+static size_t frame_room(struct kafka_conn *conn, size_t at_hand)
 {
     if (conn->frame == NULL || conn->frame_have == conn->frame->size) {
-        if (frame_grow(conn) != 0)
+        if (frame_grow(conn, at_hand) != 0)
             return 0;
     }
     return conn->frame->size - conn->frame_have;
@@ -111,7 +115,7 @@ static bool conn_feed(struct kafka_conn *conn, const uint8_t *data, size_t len, 
                 ok = frame_begin(conn);
             continue;
         }
-        size_t n = frame_room(conn);
+        size_t n = frame_room(conn, len - at);
         if (n > len - at)
             n = len - at;
         if (n == 0)
@@ -173,7 +177,7 @@ static bool conn_recv(struct kafka_conn *conn, bool *out_more)
     bool body = conn->length_have == sizeof conn->length;
     bool direct = body && conn->frame_len - conn->frame_have >= DIRECT_MIN_BYTES;
     if (direct) {
-        room = frame_room(conn);
+        room = frame_room(conn, 0);
         if (room == 0) {
             *out_more = false;
             return true;

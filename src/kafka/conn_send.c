@@ -7,6 +7,13 @@
 
 #define SEND_RUNS 64
 
+bool kafka_conn_sending(const struct kafka_conn *conn)
+{
+    struct list *first = list_first(&conn->requests);
+    return first != NULL &&
+           CONTAINER_OF(first, struct kafka_request, link)->progress == REQUEST_ANSWERED;
+}
+
 static int conn_gather(struct kafka_conn *conn, struct iovec *iov)
 {
     int count = 0;

@@ -8,6 +8,7 @@
 #include "base/endian.h"
 #include "kafka/rig_kafka_test.h"
 #include "wire/gen/kafka_api_versions.h"
+#include "wire/gen/kafka_create_topics.h"
 #include "wire/gen/kafka_metadata.h"
 
 static void others_notice_nothing(struct rig *rig)
@@ -230,6 +231,129 @@ static void test_answers_never_read(void **state)
     rig_fini(&rig);
 }
 
+static void make_topic(struct rig *rig, const char *name, int32_t partitions)
+{
+    struct rig_call c;
+    struct kafka_create_topics_request_topic topic;
+    struct kafka_create_topics_request q;
+    wire_default(&kafka_create_topics_request_type, &q);
+    wire_default(&kafka_create_topics_request_topic_type, &topic);
+    topic.name = slice_cstr(name);
+    topic.num_partitions = partitions;
+    topic.replication_factor = 1;
+    q.topics = &topic;
+    q.topics_count = 1;
+    const struct kafka_create_topics_response *a = rig_ask(rig, &c, KAFKA_API_CREATE_TOPICS, 4, &q);
+    assert_int_equal(a->topics[0].error_code, 0);
+    kafka_call_fini(&c.call);
+}
+
+// A fetch that waits two minutes for more of partition 0 of "t" (version 4), and behind it a
+// produce to a topic that is not there (version 3), which is answered at once.
+static size_t fetch_then_produce(uint8_t *out)
+{
+    static const uint8_t fetch[] = {0xff, 0xff, 0xff, 0xff, 0, 1, 0xd4, 0xc0, 0,   0, 0, 1, 0, 1, 0,
+                                    0,    0,    0,    0,    0, 1, 0,    1,    't', 0, 0, 0, 1, 0, 0,
+                                    0,    0,    0,    0,    0, 0, 0,    0,    0,   0, 0, 1, 0, 0};
+    static const uint8_t produce[] = {0xff, 0xff, 0xff, 0xff, 0, 0, 0, 100, 0, 0, 0, 1, 0, 1,
+                                      'n',  0,    0,    0,    1, 0, 0, 0,   0, 0, 0, 0, 0};
+    size_t len = frame(out, KAFKA_API_FETCH, 4, fetch, sizeof fetch);
+    return len + frame(out + len, KAFKA_API_PRODUCE, 3, produce, sizeof produce);
+}
+
+// What waits behind a request that waits is not the client's fault: neither is the connection cut
+// for not reading, nor is the socket's being writable of any interest.
+static void test_answer_behind_one_that_waits(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct rig_raw raw;
+    uint8_t bytes[256];
+    rig_init(&rig);
+    make_topic(&rig, "t", 1);
+    kafka_client_close(rig.client);
+    rig.client = NULL;
+    rig_raw_open(&rig, &raw);
+    rig_raw_send(&raw, bytes, fetch_then_produce(bytes));
+    rig_run(&rig, SECONDS(10));
+    uint64_t before = sim_report(rig.sim)->events;
+    rig_run(&rig, SECONDS(100));
+    assert_true(sim_report(rig.sim)->events - before < 10000);
+    assert_false(raw.ended);
+    assert_int_equal(raw.in.len, 0);
+    rig_run(&rig, SECONDS(20));
+    assert_false(raw.ended);
+    size_t first = 4 + be32_get(raw.in.data);
+    assert_true(raw.in.len > first + 4);
+    assert_int_equal(raw.in.len, first + 4 + be32_get(raw.in.data + first));
+    rig_raw_close(&raw);
+    rig_fini(&rig);
+}
+
+// A client that never reads and asks for much by little: what is answered at once is bounded too.
+static void test_large_answers_never_read(void **state)
+{
+    (void)state;
+    enum { COUNT = 60 };
+    struct rig rig;
+    struct rig_raw deaf;
+    uint8_t bytes[COUNT * 18];
+    rig_init(&rig);
+    make_topic(&rig, "large", 2000);
+    for (size_t i = 0; i < COUNT; i++)
+        (void)frame(bytes + i * 18, KAFKA_API_METADATA, 1, "\xff\xff\xff\xff", 4);
+    rig_raw_open(&rig, &deaf);
+    deaf.deaf = true;
+    rig_raw_send(&deaf, bytes, sizeof bytes);
+    int64_t most = 0;
+    for (int i = 0; i < 40; i++) {
+        rig_run(&rig, SECONDS(1) / 10);
+        if (rig_request_bytes(&rig) > most)
+            most = rig_request_bytes(&rig);
+    }
+    assert_true(most < 8 << 20);
+    assert_int_equal(rig_connections(&rig), 2); // held back, not cut for what it has used
+    rig_raw_close(&deaf);
+    rig_run(&rig, SECONDS(1));
+    assert_int_equal(rig_request_bytes(&rig), 0);
+    rig_fini(&rig);
+}
+
+// Lengths that promise much and bodies that stop: what is held follows what was sent, and not for
+// long, however much that was.
+static void test_frames_that_stop(void **state)
+{
+    (void)state;
+    enum { COUNT = 200, SENT = 600 << 10 };
+    static const uint8_t begun[5] = {0x06, 0x40, 0, 0, 0}; // of 100 MiB
+    struct rig rig;
+    struct rig_raw raw[COUNT];
+    uint8_t hello[64];
+    uint8_t *much = mem_zalloc(SENT);
+    rig_init(&rig);
+    size_t len = frame(hello, KAFKA_API_API_VERSIONS, 0, "", 0);
+    for (int i = 0; i < COUNT; i++) {
+        rig_raw_open(&rig, &raw[i]);
+        rig_raw_send(&raw[i], hello, len);
+    }
+    rig_run(&rig, SECONDS(1));
+    for (int i = 0; i < COUNT; i++)
+        rig_raw_send(&raw[i], begun, sizeof begun);
+    rig_run(&rig, SECONDS(1));
+    assert_true(rig_request_bytes(&rig) < COUNT * 8 << 10);
+    memcpy(much, begun, 4);
+    rig_raw_send(&raw[0], much, SENT); // brings enough for one mark, then nothing
+    rig_run(&rig, SECONDS(70));
+    for (int i = 0; i < COUNT; i++)
+        assert_true(raw[i].ended);
+    assert_int_equal(rig_request_bytes(&rig), 0);
+    others_notice_nothing(&rig);
+    for (int i = 0; i < COUNT; i++)
+        rig_raw_close(&raw[i]);
+    mem_free(much);
+    rig_fini(&rig);
+}
+
 static void test_limit_of_connections(void **state)
 {
     (void)state;
@@ -261,6 +385,9 @@ int main(void)
         cmocka_unit_test(test_silence_is_ended),
         cmocka_unit_test(test_idle_and_slow_frames_are_ended),
         cmocka_unit_test(test_answers_never_read),
+        cmocka_unit_test(test_answer_behind_one_that_waits),
+        cmocka_unit_test(test_large_answers_never_read),
+        cmocka_unit_test(test_frames_that_stop),
         cmocka_unit_test(test_limit_of_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

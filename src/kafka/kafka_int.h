@@ -19,16 +19,16 @@ struct kafka_sessions;
 
 // ---- limits, besides those that are settings
 
-#define KAFKA_FIRST_REQUEST_NS  (10 * INT64_C(1000000000))
-#define KAFKA_DRAIN_NS          (10 * INT64_C(1000000000))
-#define KAFKA_SEND_STALL_NS     (60 * INT64_C(1000000000))
-#define KAFKA_FRAME_GRACE_NS    (30 * INT64_C(1000000000)) // and then the rate below
-#define KAFKA_FRAME_BYTES_PER_S (16U << 10)
-#define KAFKA_IN_FLIGHT_MAX     64U         // requests of one connection
-#define KAFKA_UNSENT_MAX        (1U << 20)  // bytes; above it the connection is not read
-#define KAFKA_SCRATCH_BYTES     (64U << 10) // one per shard
-#define KAFKA_ANSWER_MAX        (64U << 20) // bytes of an answer without its records
-#define KAFKA_STARVED_RETRY_NS  (10 * INT64_C(1000000))
+#define KAFKA_FIRST_REQUEST_NS (10 * INT64_C(1000000000))
+#define KAFKA_DRAIN_NS         (10 * INT64_C(1000000000))
+#define KAFKA_SEND_STALL_NS    (60 * INT64_C(1000000000))
+#define KAFKA_FRAME_MARK_NS    (30 * INT64_C(1000000000)) // in which a frame ends, or brings:
+#define KAFKA_FRAME_MARK_BYTES (480U << 10)               // 16 KiB a second
+#define KAFKA_IN_FLIGHT_MAX    64U                        // requests of one connection
+#define KAFKA_UNSENT_MAX       (1U << 20)  // bytes; above it the connection is not read
+#define KAFKA_SCRATCH_BYTES    (64U << 10) // one per shard
+#define KAFKA_ANSWER_MAX       (64U << 20) // bytes of an answer without its records
+#define KAFKA_STARVED_RETRY_NS (10 * INT64_C(1000000))
 
 // ---- the door
 

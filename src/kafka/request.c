@@ -147,7 +147,8 @@ static void request_answered(struct kafka_request *r)
         return;
     }
     size_t bytes = wire_out_bytes(&r->out);
-    if (conn->unsent_bytes == 0 && conn->state == CONN_OPEN)
+    bool head = list_first(&conn->requests) == &r->link; // sending begins, or may go on
+    if (head && conn->state == CONN_OPEN)
         conn->since_ns = io_now_ns(r->door->io);
     conn->unsent_bytes += bytes;
     kafka_conn_answered(conn);
