@@ -257,7 +257,11 @@ static void cuts_came(struct checkpointer *c)
         if (err == 0)
             err = c->parts[i].cut.records.err;
     }
-    finish(c, err != 0 ? err : install(c));
+    if (err == 0)
+        err = install(c);
+    if (err == ERR_SYNC && c->options.fatal != NULL)
+        c->options.fatal(c->options.arg, err, "a checkpoint could not be synced");
+    finish(c, err);
 }
 
 // ---- steps 1 and 2

@@ -62,6 +62,9 @@ struct checkpoint_options {
     const struct checkpoint_part *parts; // copied
     uint32_t parts_count;
     int64_t min_interval_ms; // bound on the rate while the journal is below three quarters
+    // On the actor: a sync failed; nothing may be assumed any more, the process stops. May be NULL.
+    void (*fatal)(void *arg, int err, const char *what);
+    void *arg;
 };
 
 // What recovery needs; read before journal_open.

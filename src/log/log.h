@@ -42,7 +42,8 @@ struct log_store_options {
     struct io *writer, *reader; // workers
     struct journal_port *port;
     struct budget *tail_budget;  // memory of all tails; above it, tails are written and dropped
-    struct budget *read_budget;  // blobs of cold reads; NULL: not accounted
+    struct budget *read_budget;  // blobs of cold reads, which find nothing beyond it; NULL: not
+                                 // accounted
     uint64_t tail_bytes_per_log; // kept in memory for readers, if the budget allows
     uint64_t write_min_bytes;    // a log with that much unwritten is written
     uint32_t files_max;          // open files per worker

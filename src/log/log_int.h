@@ -51,7 +51,7 @@ struct log {
     bool writing; // a write or tidy job is with the writer; one at a time
     bool tidy;    // its files hold nothing that is not known (see README, "after a crash")
     bool deleted;
-    bool gone_told; // the journal has the frame that comes before the files go, or will have
+    bool gone_told; // see log_tell_gone
     bool removed;   // the job that removes its files is under way or done
     uint64_t leaving_seq;
     bool touched; // by replay
@@ -149,6 +149,7 @@ int log_target_sync(struct journal_target *target, struct journal_frame **frames
 void log_doom(struct log *log, bool durable); // whole segments below the start offset
 void log_remove_doomed(struct log *log, int64_t start);
 int segment_remove_files(struct files *files, const struct log_key *key, int64_t base_offset);
+void log_tell_gone(struct log *log);
 void log_post_delete(struct log *log);
 
 // ---- recover.c: after a crash, files may hold more than what is known

@@ -435,6 +435,43 @@ static void test_relaxed(void **state)
     rig_close(rig);
 }
 
+// Cold reads take from their budget: at its limit they find one batch, then nothing; no error,
+// since a consumer only has to ask again. Something always passes.
+static void test_read_budget(void **state)
+{
+    (void)state;
+    struct budget reads, other;
+    budget_init(&other, 1 << 20, NULL);
+    budget_init(&reads, 64 << 10, &other);
+    rig->store_options.read_budget = &reads;
+    rig->store_options.tail_bytes_per_log = 0;
+    rig_open(rig);
+    append_many(0, 100, 3000);
+    rig_cut(rig, true, true);
+    rig_idle(rig);
+    const size_t all = 1 << 20;
+    int64_t offset = 0;
+    struct buf got;
+    bool cold = false;
+    buf_init(&got, 1 << 20);
+    assert_int_equal(rig_read(rig, 0, &offset, all, &got, &cold), 0);
+    assert_true(cold);
+    assert_true(offset > 0);
+    assert_true(got.len < 16 << 10); // all of it was more than the budget: one batch
+    assert_int_equal(budget_take(&reads, 64 << 10), 0);
+    int64_t stays = offset;
+    assert_int_equal(rig_read(rig, 0, &offset, all, &got, &cold), 0);
+    assert_int_equal(offset, stays);
+    budget_give(&reads, 64 << 10);
+    budget_force(&other, 1 << 20); // the process has nothing left, and none of it is ours
+    assert_int_equal(rig_read(rig, 0, &offset, all, &got, &cold), 0);
+    assert_true(offset > stays);
+    budget_give(&other, 1 << 20);
+    assert_int_equal(budget_used(&reads), 0);
+    buf_fini(&got);
+    rig_close(rig);
+}
+
 // The journal knows a relaxed log's new start and not its end.
 static void test_relaxed_trimmed_before_a_crash(void **state)
 {
@@ -519,6 +556,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_delete_log, setup, teardown),
         cmocka_unit_test_setup_teardown(test_in_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_budget, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_read_budget, setup, teardown),
         cmocka_unit_test_setup_teardown(test_relaxed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_relaxed_trimmed_before_a_crash, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hole_is_judged_after_replay, setup, teardown),

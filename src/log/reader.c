@@ -133,7 +133,16 @@ int read_work(struct job *job)
     if (len < first.size_bytes)
         return 0; // nothing fits, and nothing was promised
     struct blob *blob;
-    err = blob_create((size_t)len, job->log->store->o.read_budget, &blob);
+    struct budget *budget = job->log->store->o.read_budget;
+    err = blob_create((size_t)len, budget, &blob);
+    if (err == ERR_BUDGET && len > first.size_bytes) { // one batch is better than none
+        len = first.size_bytes;
+        err = blob_create((size_t)len, budget, &blob);
+    }
+    if (err == ERR_BUDGET && budget_used(budget) == 0)
+        err = blob_create((size_t)len, NULL, &blob); // larger than all of it: it must pass somehow
+    if (err == ERR_BUDGET)
+        return 0; // held back: answers on their way must leave first
     if (err != 0)
         return err;
     err = scan_read(&scan, at, blob->data, (size_t)len);

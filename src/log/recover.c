@@ -111,8 +111,6 @@ static int restore_active(struct log *log, struct slice *v, bool present)
 
 static int restore_log(struct log *log, struct slice v)
 {
-    if (v.data == NULL)
-        return 0; // a deleted topic is the catalogue's affair
     if (v.len < STATE_LOG_BYTES)
         return ERR_CORRUPT;
     if (le16_get(v.data) != 1)
@@ -142,6 +140,8 @@ int log_restore_record(struct log *log, const struct state_record *record)
     int err = log_record_key(record, &key);
     if (err != 0)
         return err;
+    if (record->kind == STATE_LOG && record->value.data == NULL)
+        return 0;                   // its topic was deleted, which is the catalogue's affair
     ASSERT(tail_empty(&log->tail)); // records come before frames
     return record->kind == STATE_SEGMENT ? restore_segment(log, record)
                                          : restore_log(log, record->value);

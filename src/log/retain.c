@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/endian.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "log/log_int.h"
@@ -268,6 +269,35 @@ void log_retain(struct log *log, int64_t now_ms)
 }
 
 // ---- deleting a whole log
+
+static void gone_done(void *arg, const struct journal_frame *frame, int err)
+{
+    struct log *log = arg;
+    (void)frame;
+    ASSERT(log->pending > 0);
+    log->pending--;
+    if (err != 0)
+        log->removed = true; // the files stay: the next start removes them
+    log_settle(log);
+}
+
+// Recovery looks for the data behind the newest group's references, to know whether that group ever
+// was durable. Were the newest group the one that holds both a direct batch and the deletion of its
+// topic, removed files would take a durable group, and all else in it, with them. So another group
+// comes between.
+void log_tell_gone(struct log *log)
+{
+    ASSERT(log->deleted);
+    ASSERT(!log->gone_told);
+    log->gone_told = true;
+    log->pending++;
+    uint8_t key[20];
+    memcpy(key, log->key.topic.bytes, 16);
+    le32_put(key + 16, (uint32_t)log->key.partition);
+    const struct state_record gone = {STATE_LOG, slice_of(key, sizeof key), SLICE_NULL};
+    state_write(log->store->o.port, &gone, gone_done, log);
+    store_wake(log->store);
+}
 
 struct delete_walk {
     struct io *io;

@@ -102,6 +102,8 @@ RIG int rig_frame(void *arg, const struct journal_replayed *frame)
 {
     struct rig *rig = arg;
     struct log_key key;
+    if (frame->kind == JOURNAL_STATE)
+        return 0; // a deleted log's last frame
     int err = log_frame_key(frame, &key);
     struct log *log = err == 0 ? rig_find(rig, &key) : NULL;
     struct batch batch;

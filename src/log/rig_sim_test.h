@@ -140,6 +140,8 @@ static int replay_frame(void *arg, const struct journal_replayed *frame)
     struct log_key key;
     struct batch b;
     bool applied;
+    if (frame->kind == JOURNAL_STATE)
+        return 0; // a deleted log's last frame
     int err = log_frame_key(frame, &key);
     return err != 0 ? err : log_replay(find(u, &key), frame, &b, &applied);
 }

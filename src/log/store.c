@@ -290,6 +290,10 @@ void log_settle(struct log *log)
     // In recovery the files wait for the writer: log_store_set_port's message comes here again.
     if (!log->deleted || log->pending > 0 || !store->started)
         return;
+    if (!log->removed && !log->gone_told && !log->options.memory) {
+        log_tell_gone(log);
+        return;
+    }
     if (!log->removed && !log->options.memory) {
         log->removed = true;
         log_post_delete(log);

@@ -297,6 +297,14 @@ static int64_t number_of(const struct effective *e, const char *name)
     return strtoll(text_of(e, name), NULL, 10);
 }
 
+// Kafka's LONG settings go up to 2^63-1; what becomes a deadline must not overflow as nanoseconds.
+static int64_t timeout_of(const struct effective *e, const char *name)
+{
+    const int64_t max_ms = INT64_MAX / 1000000 / 4; // some seventy years
+    int64_t ms = number_of(e, name);
+    return ms < max_ms ? ms : max_ms;
+}
+
 static bool flag_of(const struct effective *e, const char *name)
 {
     return strcmp(text_of(e, name), "true") == 0;
@@ -341,7 +349,7 @@ void config_broker_effective(const struct config_overrides *broker, struct broke
         .auto_create_topics = flag_of(&e, "auto.create.topics.enable"),
         .message_max_bytes = (uint32_t)number_of(&e, "message.max.bytes"),
         .request_max_bytes = (uint32_t)number_of(&e, "socket.request.max.bytes"),
-        .connections_max_idle_ms = number_of(&e, "connections.max.idle.ms"),
+        .connections_max_idle_ms = timeout_of(&e, "connections.max.idle.ms"),
         .max_connections = (int32_t)number_of(&e, "max.connections"),
         .group_initial_rebalance_delay_ms = number_of(&e, "group.initial.rebalance.delay.ms"),
         .group_min_session_ms = number_of(&e, "group.min.session.timeout.ms"),
@@ -350,7 +358,7 @@ void config_broker_effective(const struct config_overrides *broker, struct broke
         .offsets_retention_ms = number_of(&e, "offsets.retention.minutes") * 60 * 1000,
         .offset_metadata_max_bytes = (int32_t)number_of(&e, "offset.metadata.max.bytes"),
         .producer_expiration_ms = number_of(&e, "producer.id.expiration.ms"),
-        .retention_check_ms = number_of(&e, "log.retention.check.interval.ms"),
+        .retention_check_ms = timeout_of(&e, "log.retention.check.interval.ms"),
         .delete_topics = flag_of(&e, "delete.topic.enable"),
         .fetch_max_bytes = (uint32_t)number_of(&e, "fetch.max.bytes"),
         .default_replication_factor = (int32_t)number_of(&e, "default.replication.factor"),
@@ -360,7 +368,7 @@ void config_broker_effective(const struct config_overrides *broker, struct broke
         .journal_direct_min_bytes = (uint64_t)number_of(&e, "weir.journal.direct.min.bytes"),
         .journal_spin_us = number_of(&e, "weir.journal.spin.us"),
         .tail_bytes = (uint64_t)number_of(&e, "weir.tail.bytes"),
-        .checkpoint_min_interval_ms = number_of(&e, "weir.checkpoint.min.interval.ms"),
+        .checkpoint_min_interval_ms = timeout_of(&e, "weir.checkpoint.min.interval.ms"),
         .memory_bytes = number_of(&e, "weir.memory.bytes"),
     };
 }

@@ -144,6 +144,29 @@ static void test_topic_record(void **state)
     buf_fini(&b);
 }
 
+// Kafka's largest LONG is a legal timeout, and none that overflows when it becomes nanoseconds.
+static void test_longest_timeouts(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"connections.max.idle.ms",
+                                        "log.retention.check.interval.ms",
+                                        "weir.checkpoint.min.interval.ms"};
+    struct config_overrides o;
+    struct broker_config c;
+    char why[256];
+    config_overrides_init(&o);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(
+            set(&o, CONFIG_BROKER, CONFIG_SET, names[i], "9223372036854775807", why, sizeof why),
+            0);
+    config_broker_effective(&o, &c);
+    int64_t most_ms = INT64_MAX / 1000000 / 2;
+    assert_in_range(c.connections_max_idle_ms, 1, most_ms);
+    assert_in_range(c.retention_check_ms, 1, most_ms);
+    assert_in_range(c.checkpoint_min_interval_ms, 1, most_ms);
+    config_overrides_fini(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +175,7 @@ int main(void)
         cmocka_unit_test(test_bad_values),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_topic_record),
+        cmocka_unit_test(test_longest_timeouts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,7 +57,7 @@ struct shard {
     struct broker_config broker;
     struct topic_config plain_topic; // what a topic without overrides gets
     struct catalogue catalogue;
-    struct budget requests, tails;
+    struct budget requests, tails, reads;
     struct io_timer tick;
     struct shard_cut cut;
     struct shard_counters counters;
@@ -97,8 +97,12 @@ struct node {
     struct node_broadcast doors;
     void (*stopped)(void *arg);
     void *stopped_arg;
-    struct checkpoint_request last_checkpoint, asked_checkpoint;
-    bool checkpoint_asked, checkpoint_again; // the journal's actor only
+    struct checkpoint_request last_checkpoint;
+    struct asked_checkpoint { // by the journal; its actor's: [1] is urgent
+        struct checkpoint_request request;
+        struct node *node;
+        bool under_way, again;
+    } asked_checkpoints[2];
 };
 
 // node.c

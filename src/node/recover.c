@@ -88,6 +88,8 @@ static int apply_log(struct node *node, const struct state_record *r)
     struct log_key key;
     struct partition *p = NULL;
     int err = log_record_key(r, &key);
+    if (err == 0 && r->kind == STATE_LOG && r->value.data == NULL)
+        return 0; // the last of a deleted topic's frames
     if (err == 0)
         err = partition_named(node, &key, &p);
     return err != 0 ? err : log_restore_record(p->log, r);
@@ -298,37 +300,34 @@ static void on_fatal(void *arg, int err, const char *what)
     node_fail(arg, err, what);
 }
 
-static void checkpoint_ask(struct node *node, bool urgent);
+static void on_want_checkpoint(void *arg, bool urgent);
 
-// The journal may have asked again before this answer came, when the checkpoint gave it too little.
 static void asked_checkpoint_done(struct checkpoint_request *request)
 {
-    struct node *node = CONTAINER_OF(request, struct node, asked_checkpoint);
-    node->checkpoint_asked = false;
-    if (node->checkpoint_again)
-        checkpoint_ask(node, true);
+    struct asked_checkpoint *asked = CONTAINER_OF(request, struct asked_checkpoint, request);
+    asked->under_way = false;
+    if (asked->again && request->err != ERR_STOPPED)
+        on_want_checkpoint(asked->node, request->urgent);
 }
 
-static void checkpoint_ask(struct node *node, bool urgent)
+// On the journal's actor. The journal asks once per level, so no order may get lost: what comes
+// while one is under way is repeated behind it (the recycling that shows that the journal is still
+// full comes before the checkpoint's answer), and an urgent one does not wait for one that is not.
+static void on_want_checkpoint(void *arg, bool urgent)
 {
-    node->checkpoint_asked = true;
-    node->checkpoint_again = false;
-    node->asked_checkpoint = (struct checkpoint_request){
+    struct node *node = arg;
+    struct asked_checkpoint *asked = &node->asked_checkpoints[urgent];
+    asked->again = asked->under_way;
+    if (asked->under_way)
+        return;
+    asked->under_way = true;
+    asked->node = node;
+    asked->request = (struct checkpoint_request){
         .reply_to = node->journal_io,
         .urgent = urgent,
         .done = asked_checkpoint_done,
     };
-    checkpoint_request(node->checkpointer, &node->asked_checkpoint);
-}
-
-// On the journal's actor, as the answer. One request at a time.
-static void on_want_checkpoint(void *arg, bool urgent)
-{
-    struct node *node = arg;
-    if (node->checkpoint_asked)
-        node->checkpoint_again = true;
-    else
-        checkpoint_ask(node, urgent);
+    checkpoint_request(node->checkpointer, &asked->request);
 }
 
 static int step_journal(struct node *node)
@@ -371,6 +370,8 @@ static int step_ports(struct node *node)
         .parts = parts,
         .parts_count = node->options.shards_count,
         .min_interval_ms = node->broker.checkpoint_min_interval_ms,
+        .fatal = on_fatal,
+        .arg = node,
     };
     int err = checkpointer_create(&options, &node->found, &node->checkpointer);
     mem_free(parts);

@@ -303,6 +303,7 @@ int shard_init(struct node *node, uint32_t index)
     shard_broker_changed(shard);
     budget_init(&shard->requests, share / 2, &node->memory);
     budget_init(&shard->tails, share / 4, &node->memory);
+    budget_init(&shard->reads, share / 8, &node->memory);
     int err = shard_actors(shard);
     if (err != 0)
         return err;
@@ -315,6 +316,7 @@ int shard_init(struct node *node, uint32_t index)
         .reader = shard->reader,
         .recovery = node->journal_io,
         .tail_budget = &shard->tails,
+        .read_budget = &shard->reads,
         .tail_bytes_per_log = shard->broker.tail_bytes,
         .write_min_bytes = scale->write_min_bytes != 0 ? scale->write_min_bytes : 256U << 10,
         .files_max = scale->files_max != 0 ? scale->files_max : 256,
