@@ -345,6 +345,10 @@ int log_append(struct log *log, struct blob_piece piece, const struct batch *bat
         return ERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (store->failed)
         return ERR_STOPPED;
+    // While segments cannot be written no checkpoint ends and the journal's room is all there is:
+    // it is kept for deletions, which make room, and for what is too small to wait.
+    if (store->nospace && !log->options.memory)
+        return ERR_NOSPACE;
     int err = store_take(store, piece.len);
     if (err != 0)
         return err;

@@ -27,7 +27,6 @@ void store_wake(struct log_store *store)
 static void retry_fire(struct io_timer *timer)
 {
     struct log_store *store = CONTAINER_OF(timer, struct log_store, retry_timer);
-    store->nospace = false;
     struct list again;
     list_init(&again);
     list_splice_back(&again, &store->retry);

@@ -125,15 +125,16 @@ static void write_answer(struct job *job)
     }
     log->writing = false;
     store->writes_active--;
+    if (log->deleted && (job->err == 0 || job->err == ERR_NOSPACE)) {
+        store_cut_step(log);
+        return;
+    }
     if (job->err != 0) {
         store_fail(store, job->err, "segment");
         store_cut_failed(store, job->err);
         return;
     }
-    if (log->deleted) {
-        store_cut_step(log);
-        return;
-    }
+    store->nospace = !list_empty(&store->retry);
     mark_written(log, w);
     mark_segment(log, w);
     if (log->options.relaxed)
