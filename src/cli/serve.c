@@ -173,7 +173,7 @@ static int node_run(struct server *s)
     char *why = NULL;
     int err = node_create(&o, &s->node, &why);
     if (err != 0) {
-        cli_error("%s", why != NULL ? why : err_text(err));
+        cli_error("%s: %s", s->options.data, why != NULL ? why : err_text(err));
         mem_free(why);
         return cli_exit_code(err);
     }
@@ -185,7 +185,7 @@ static int node_run(struct server *s)
             if (io_real_wait_signal(s->world) != 0)
                 _exit(EX_TEMPFAIL); // asked twice: at once
     } else {
-        cli_error("%s", s->what);
+        cli_error("%s: %s", s->options.data, s->what);
     }
     node_destroy(s->node);
     return cli_exit_code(err);
