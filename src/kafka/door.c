@@ -166,11 +166,30 @@ static void door_flush(struct io_msg *msg)
     door_run_list(&door->dirty);
 }
 
+// While somebody starves, an unfinished frame that has stood still for KAFKA_QUIET_NS may be the
+// reason: begun by a stranger and left, or one of so many that each holds what the others wait for,
+// which no waiting would end. The largest goes, one a round; its client sends it again.
+static void door_evict(struct kafka_door *door)
+{
+    struct kafka_conn *victim = NULL;
+    int64_t before_ns = io_now_ns(door->io) - KAFKA_QUIET_NS;
+    LIST_FOR (it, &door->conns) {
+        struct kafka_conn *conn = CONTAINER_OF(it, struct kafka_conn, link);
+        if (conn->frame == NULL || conn->active_ns > before_ns)
+            continue;
+        if (victim == NULL || conn->frame->size > victim->frame->size)
+            victim = conn;
+    }
+    if (victim != NULL)
+        kafka_conn_close(victim);
+}
+
 // Memory comes back from any thread that drops a blob, and nobody tells: so starved connections
 // look again soon.
 static void door_retry(struct io_timer *timer)
 {
     struct kafka_door *door = CONTAINER_OF(timer, struct kafka_door, retry);
+    door_evict(door);
     LIST_FOR_SAFE (it, &door->starved) {
         struct kafka_conn *conn = CONTAINER_OF(it, struct kafka_conn, starved);
         list_remove(&conn->starved);

@@ -29,6 +29,7 @@ struct kafka_sessions;
 #define KAFKA_SCRATCH_BYTES    (64U << 10) // one per shard
 #define KAFKA_ANSWER_MAX       (64U << 20) // bytes of an answer without its records
 #define KAFKA_STARVED_RETRY_NS (10 * INT64_C(1000000))
+#define KAFKA_QUIET_NS         INT64_C(2000000000) // of an unfinished frame while others starve
 
 // ---- the door
 
