@@ -255,6 +255,8 @@ class Server:
         return True
 
     def log(self):
+        if not os.path.exists(os.path.join(self.home, 'log')):
+            return ''
         with open(os.path.join(self.home, 'log'), encoding='utf-8', errors='replace') as f:
             return f.read()
 
