@@ -91,6 +91,7 @@ struct node {
     int32_t epoch; // -1: a new store
     int64_t started_ns;
     _Atomic(int) state;
+    _Atomic(uint64_t) next_bundle;
     int doors_err; // of the shard that opened last
     struct node_call open_call;
     struct io_msg recover_msg, identity_msg, stop_msg, quiet_msg;

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What several shards write as one: each brings its part, the journal writes all of it in one group
+// (journal/bundle.c), and after any crash it is there as a whole or not at all. A streaming query
+// commits its output, its state and its offsets this way.
+#ifndef WEIR_NODE_BUNDLE_H
+#define WEIR_NODE_BUNDLE_H
+
+#include "base/blob.h"
+#include "node/shard.h"
+
+struct bundle_leg;
+
+struct node_bundle { // the caller's; lives until done
+    uint64_t shards; // a bit per shard that brings a part
+    // On each of those shards, inside its part: appends and writes what belongs to it. What may
+    // fail must be found out before: what other shards have brought cannot be taken back.
+    int (*bring)(struct node_bundle *bundle, struct shard *shard);
+    // On the asking shard, when all parts are durable; err is the first of a bring or the journal.
+    void (*done)(struct node_bundle *bundle, int err);
+    // the node's
+    struct shard *from;
+    uint64_t id;
+    uint32_t legs_count, legs_left;
+    struct bundle_leg *legs;
+    int err;
+};
+void node_bundle_start(struct shard *from, struct node_bundle *bundle);
+// For `bring`, on the owner: appends one batch. A reference to the blob is taken, base offset and
+// epoch are written into it. ERR_UNKNOWN_TOPIC_OR_PARTITION, and log_append's.
+int node_bundle_append(struct shard *shard, const struct uuid *topic, int32_t partition,
+                       struct blob_piece batch, int64_t *out_base_offset);
+
+#endif
