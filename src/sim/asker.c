@@ -160,7 +160,7 @@ static void asker_step(struct client *c)
     struct model_partition *p = client_partition(c);
     switch (client_dice(c, 6)) {
     case 0:
-        client_metadata(c, p->topic, false, NULL);
+        client_metadata(c, p->topic, NULL);
         break;
     case 1:
         if (client_can(c, KAFKA_API_OFFSET_FOR_LEADER_EPOCH))

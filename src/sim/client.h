@@ -72,7 +72,7 @@ static inline bool client_chance(struct client *c, uint32_t percent)
 struct model_partition *client_partition(struct client *c);
 
 // Asks Metadata about one topic and tells the model. `done` (may be NULL) runs after an answer.
-void client_metadata(struct client *c, struct model_topic *topic, bool create,
+void client_metadata(struct client *c, struct model_topic *topic,
                      void (*done)(struct client *c, bool exists));
 
 // Asks for the log's start and tells the model.
@@ -95,6 +95,6 @@ void client_batch_make(struct world *w, struct prng *prng, const struct client_b
                        struct client_batch *out); // buf_fini(&out->bytes)
 
 extern const struct client_kind client_founder, client_producer, client_fetcher, client_reader,
-    client_asker;
+    client_asker, client_committer, client_admin;
 
 #endif

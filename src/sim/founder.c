@@ -108,15 +108,9 @@ static void founder_step(struct client *c)
     if (f->at == w->topics_count)
         return;
     if (f->made) {
-        client_metadata(c, w->topics[f->at], false, told);
-    } else if (client_can(c, KAFKA_API_CREATE_TOPICS)) {
+        client_metadata(c, w->topics[f->at], told);
+    } else {
         create(f);
-    } else { // a server that knows no better makes topics when asked about them
-        struct model_topic *t = w->topics[f->at];
-        f->exists = register_write(&w->model, t->exists, 1);
-        f->count = register_write(&w->model, t->count, 2);
-        settle(f, t, MODEL_UNKNOWN);
-        client_metadata(c, t, true, told);
     }
 }
 

@@ -39,7 +39,7 @@ static void metadata_answered(struct client *c, int err, const void *response)
             topic_told(c, &r->topics[i]);
 }
 
-void client_metadata(struct client *c, struct model_topic *topic, bool create,
+void client_metadata(struct client *c, struct model_topic *topic,
                      void (*done)(struct client *c, bool exists))
 {
     struct kafka_metadata_request_topic t;
@@ -50,7 +50,6 @@ void client_metadata(struct client *c, struct model_topic *topic, bool create,
     q.topics = &t;
     q.topics_count = 1;
     q.topics_null = false;
-    q.allow_auto_topic_creation = create;
     c->asked_topic = topic;
     c->asked_at = model_now(&c->world->model);
     c->metadata_done = done;

@@ -47,6 +47,8 @@ void server_plan(struct world *w)
     setting(w, "log.message.timestamp.after.max.ms", INT64_MAX);
     setting(w, "group.initial.rebalance.delay.ms", world_dice(w, 2) * 20);
     setting(w, "group.min.session.timeout.ms", 100);
+    // Metadata before version 4 cannot say that it only asks.
+    w->settings[w->settings_count++] = "auto.create.topics.enable=false";
     w->settings[w->settings_count] = NULL;
     w->steps_to_fate = 20 + world_dice(w, 120);
 }

@@ -81,8 +81,9 @@ static void cast(struct world *w)
         const struct client_kind *kind;
         uint32_t least, dice;
     } parts[] = {
-        {&client_founder, 1, 1}, {&client_producer, 2, 3}, {&client_fetcher, 1, 3},
-        {&client_asker, 1, 2},   {&client_reader, 1, 1},
+        {&client_founder, 1, 1}, {&client_producer, 2, 3},  {&client_fetcher, 1, 3},
+        {&client_asker, 1, 2},   {&client_committer, 1, 2}, {&client_admin, 1, 2},
+        {&client_reader, 1, 1},
     };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         for (uint32_t n = parts[i].least + world_dice(w, parts[i].dice); n > 0; n--)
