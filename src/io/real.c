@@ -248,7 +248,7 @@ static int real_actor_create(struct io_world *world, const struct io_actor_optio
     struct real_io *io = mem_alloc_aligned(64, sizeof *io);
     io_base_init(&io->base, &real_ops, options->kind);
     io->world = (struct real_world *)world;
-    io->spin_ns = options->spin_ns;
+    io->spin_ns = io->world->one_cpu ? 0 : options->spin_ns;
     (void)snprintf(io->name, sizeof io->name, "%s", options->name);
     list_init(&io->socks);
     list_init(&io->files);
@@ -295,9 +295,17 @@ static void real_timers_changed(struct io *base)
 
 // ---- the world
 
+// Where there is one processor, spinning only keeps off it whom the spinner waits for.
+static bool one_cpu(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
+}
+
 int io_real_create(struct io_world **out)
 {
     struct real_world *world = mem_zalloc(sizeof *world);
+    world->one_cpu = one_cpu();
     world->base.ops = &real_ops;
     world->root_fd = -1;
     world->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -28,6 +28,7 @@ struct real_world {
     struct io_world base;
     int root_fd;  // -1 before io_real_set_root
     int spare_fd; // given up to accept and close a connection when there is no descriptor left
+    bool one_cpu; // nobody spins
     _Atomic(bool) woken;
     pthread_mutex_t listen_lock; // guards listen_addrs and spare_fd
     struct list listen_addrs;
