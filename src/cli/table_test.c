@@ -57,7 +57,8 @@ static void on_terminal(void (*print)(void), char *out, size_t size)
     int person = -1;
     int program = -1;
     struct termios mode;
-    assert_int_equal(openpty(&person, &program, NULL, NULL, NULL), 0);
+    if (openpty(&person, &program, NULL, NULL, NULL) != 0)
+        skip(); // no /dev/pts, as in a bare chroot
     assert_int_equal(tcgetattr(program, &mode), 0);
     cfmakeraw(&mode); // no carriage returns between us and the text
     assert_int_equal(tcsetattr(program, TCSANOW, &mode), 0);

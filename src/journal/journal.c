@@ -85,8 +85,8 @@ static void turn_end(void *arg)
         return;
     }
     // What did not fit in the group goes with the next one, together with what came meanwhile: one
-    // more turn, not a loop here. (An idle journal that formed nothing waits for bundles' parts. One
-    // that had a group formed, waiting for a file, has room for the next now.)
+    // more turn, not a loop here. (An idle journal that formed nothing waits for bundles' parts.
+    // One that had a group formed, waiting for a file, has room for the next now.)
     bool nothing = was_idle && journal->group.seq == seq;
     if (journal->state != JOURNAL_IDLE || nothing || journal->again_posted)
         return;

@@ -177,8 +177,8 @@ void journal_ask_durable_lsn(struct journal *journal, struct journal_lsn_query *
 // Files that hold only LSNs below `lsn` may be used again. From any actor; runs on the journal's.
 void journal_recycle(struct journal *journal, uint64_t lsn);
 
-// While it is on (a checkpoint is under way), a group that finds the journal full gets a file beyond
-// files_max: the checkpoint waits for what stands in the queue, so it must not wait for the
+// While it is on (a checkpoint is under way), a group that finds the journal full gets a file
+// beyond files_max: the checkpoint waits for what stands in the queue, so it must not wait for the
 // checkpoint. How many is bounded by what shards may have undurable; recycling gives them back.
 void journal_overflow(struct journal *journal, bool on); // any actor
 

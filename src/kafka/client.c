@@ -78,6 +78,7 @@ static int client_send(struct kafka_client *client)
         if (n < 0)
             return (int)n;
         client->out_sent += (size_t)n;
+        ASSERT(client->out_sent <= client->out.len);
     }
     if (client->out_sent == client->out.len) {
         buf_fini(&client->out); // a client at rest holds no buffer
@@ -117,6 +118,7 @@ static int client_answer(struct kafka_client *client)
     if (err != 0)
         return err;
     call->response = response;
+    ASSERT(client->calls_count > 0);
     client->calls_count--;
     call_finish(call, 0);
     return 0;
@@ -169,6 +171,8 @@ static int client_recv(struct kafka_client *client)
         return client->length_have == sizeof client->length ? client_begin_frame(client) : 0;
     }
     client->frame_have += (size_t)n;
+    ASSERT(client->frame_have <= client->frame_cap);
+    ASSERT(client->frame_cap <= client->frame_len);
     return client->frame_have == client->frame_len ? client_answer(client) : 0;
 }
 
@@ -195,6 +199,7 @@ static const struct io_sock_events client_events = {.ready = client_ready};
 static void client_due(struct io_msg *msg)
 {
     struct kafka_client *client = CONTAINER_OF(msg, struct kafka_client, due);
+    ASSERT(!client->busy);
     client->due_posted = false;
     client->busy = true;
     struct list *it;

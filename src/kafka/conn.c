@@ -27,6 +27,18 @@ void kafka_conn_enter(struct kafka_conn *conn, enum conn_state state)
     conn->state = (uint8_t)state;
 }
 
+// What must hold whenever a connection has been moved on.
+static void conn_invariant(const struct kafka_conn *conn)
+{
+    ASSERT(conn->length_have <= sizeof conn->length);
+    ASSERT(conn->requests_count <= KAFKA_IN_FLIGHT_MAX);
+    ASSERT((conn->requests_count == 0) == list_empty(&conn->requests));
+    ASSERT(conn->unsent_bytes == 0 || conn->requests_count > 0);
+    ASSERT(conn->held == NULL || conn->held_at < conn->held_len);
+    ASSERT(conn->frame == NULL || conn->length_have == sizeof conn->length);
+    ASSERT(conn->frame == NULL || conn->frame_have <= conn->frame->size);
+}
+
 // ---- deadlines: one timer, started again only when it fires, so that traffic costs no timer work
 
 static int64_t conn_deadline(const struct kafka_conn *conn)
@@ -134,6 +146,7 @@ void kafka_conn_forget(struct kafka_conn *conn)
     LIST_FOR_SAFE (it, &conn->requests)
         kafka_request_orphan(CONTAINER_OF(it, struct kafka_request, link));
     ASSERT(list_empty(&conn->requests));
+    ASSERT(conn->requests_count == 0);
     blob_unref(conn->frame);
     mem_free(conn->held);
     list_remove(&conn->starved);
@@ -211,9 +224,12 @@ static bool conn_move(struct kafka_conn *conn)
 
 void kafka_conn_progress(struct kafka_conn *conn)
 {
+    ASSERT(!conn->moving); // nothing that runs in here comes back in
+    ASSERT(conn->state != CONN_CLOSED);
     conn->moving = true;
     bool open = conn_move(conn);
     conn->moving = false;
+    conn_invariant(conn);
     if (open)
         conn_watch(conn);
     else

@@ -40,6 +40,7 @@ static int frame_grow(struct kafka_conn *conn, size_t at_hand)
         want = FRAME_GROWS_FROM;
     if (want > conn->frame_len)
         want = conn->frame_len;
+    ASSERT(conn->frame == NULL || want > conn->frame->size);
     struct blob *blob;
     int err = blob_create(want, shard_request_budget(conn->door->shard), &blob);
     if (err != 0) {
@@ -73,6 +74,8 @@ static bool frame_begin(struct kafka_conn *conn)
 static bool frame_end(struct kafka_conn *conn)
 {
     struct blob *frame = conn->frame;
+    ASSERT(frame != NULL);
+    ASSERT(frame->size == conn->frame_len);
     conn->frame = NULL;
     conn->length_have = 0;
     struct kafka_request *r;
@@ -98,6 +101,8 @@ static size_t frame_room(struct kafka_conn *conn, size_t at_hand)
 
 static bool frame_take(struct kafka_conn *conn, size_t len)
 {
+    ASSERT(conn->frame != NULL);
+    ASSERT(len <= conn->frame->size - conn->frame_have);
     conn->frame_have += (uint32_t)len;
     ASSERT(conn->frame_have <= conn->frame_len);
     return conn->frame_have < conn->frame_len || frame_end(conn);
@@ -124,6 +129,7 @@ static bool conn_feed(struct kafka_conn *conn, const uint8_t *data, size_t len, 
         at += n;
         ok = frame_take(conn, n);
     }
+    ASSERT(at <= len);
     *out_used = at;
     return ok;
 }
@@ -145,6 +151,8 @@ static bool conn_feed_new(struct kafka_conn *conn, const uint8_t *data, size_t l
 bool kafka_conn_read_held(struct kafka_conn *conn)
 {
     size_t used;
+    ASSERT(conn->held != NULL);
+    ASSERT(conn->held_at < conn->held_len);
     bool ok = conn_feed(conn, conn->held + conn->held_at, conn->held_len - conn->held_at, &used);
     conn->held_at += (uint32_t)used;
     if (conn->held_at == conn->held_len) {

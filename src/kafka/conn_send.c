@@ -26,6 +26,7 @@ static int conn_gather(struct kafka_conn *conn, struct iovec *iov)
         if (r->close_after || count == SEND_RUNS)
             break;
     }
+    ASSERT(count <= SEND_RUNS);
     return count;
 }
 
@@ -45,8 +46,10 @@ static bool conn_sent(struct kafka_conn *conn, size_t len)
             }
             len -= run->iov_len;
             r->iov_next++;
+            ASSERT(r->iov_next <= r->iov_count);
         }
         bool last = r->close_after;
+        ASSERT(conn->requests_count > 0);
         list_remove(&r->link);
         conn->requests_count--;
         kafka_request_free(r);

@@ -81,6 +81,7 @@ static void door_accept(void *owner, struct io_sock *sock, const struct io_addr 
 
 static int door_listen(struct kafka_door *door, const struct io_addr *addr)
 {
+    ASSERT(door->listeners_count < KAFKA_LISTEN_MAX);
     struct io_listen_options options = {
         .addr = *addr, .backlog = LISTEN_BACKLOG, .accept = door_accept, .owner = door};
     struct io_sock *sock;
@@ -155,6 +156,7 @@ static void door_run_list(struct list *waiting)
     list_splice_back(&todo, waiting);
     struct list *it;
     while ((it = list_pop_front(&todo)) != NULL) {
+        ASSERT(list_empty(it));
         kafka_conn_progress(CONTAINER_OF(it, struct kafka_conn, dirty));
     }
 }
@@ -162,6 +164,7 @@ static void door_run_list(struct list *waiting)
 static void door_flush(struct io_msg *msg)
 {
     struct kafka_door *door = CONTAINER_OF(msg, struct kafka_door, flush);
+    ASSERT(door->flush_posted);
     door->flush_posted = false;
     door_run_list(&door->dirty);
 }
@@ -199,6 +202,7 @@ static void door_retry(struct io_timer *timer)
 
 void kafka_door_starved(struct kafka_door *door, struct kafka_conn *conn)
 {
+    ASSERT(list_empty(&conn->starved));
     list_push_back(&door->starved, &conn->starved);
     if (!io_timer_running(&door->retry))
         io_timer_start(door->io, &door->retry, io_now_ns(door->io) + KAFKA_STARVED_RETRY_NS);
@@ -254,6 +258,8 @@ void kafka_door_close(struct kafka_door *door)
     door_unlisten(door);
     LIST_FOR_SAFE (it, &door->conns)
         kafka_conn_close(CONTAINER_OF(it, struct kafka_conn, link));
+    ASSERT(door->conns_count == 0);
+    ASSERT(list_empty(&door->starved));
     io_timer_stop(door->io, &door->retry);
 }
 
@@ -269,6 +275,8 @@ void kafka_door_destroy(struct kafka_door *door)
         list_remove(it);
         kafka_request_free(CONTAINER_OF(it, struct kafka_request, link));
     }
+    ASSERT(door->conns_count == 0);
+    ASSERT(list_empty(&door->orphans));
     kafka_sessions_destroy(door->sessions);
     mem_free(door->scratch);
     mem_free(door);

@@ -131,6 +131,7 @@ static int session_continue(struct kafka_request *r, struct kafka_session **out)
         kafka_session_close(session);
         return ERR_FETCH_SESSION_ID_NOT_FOUND;
     }
+    ASSERT(session->by_id == s->by_id);
     kafka_session_next(session);
     *out = session;
     return 0;
@@ -190,9 +191,11 @@ void kafka_fetch_handle(struct kafka_request *r)
     if (!fetch_collect(r))
         return;
     fetch_limits(r);
+    ASSERT(s->fetch.min_bytes <= s->fetch.max_bytes);
     s->fetch.parts = s->parts;
     s->fetch.context = &r->context;
     s->fetch.done = kafka_fetch_done;
+    ASSERT(!s->started);
     s->started = true;
     fetch_start(kafka_shard(r), &s->fetch);
 }

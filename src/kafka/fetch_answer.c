@@ -111,6 +111,8 @@ static void part_answer(const struct fetch_state *s, uint32_t i,
     out->aborted_transactions_null = q->isolation_level == 0;
     if (out->error_code != 0)
         return;
+    ASSERT(part->part.log_start_offset <= part->part.high_watermark);
+    ASSERT(part->read.bytes == 0 || part->read.pieces_count > 0);
     out->high_watermark = part->part.high_watermark;
     out->last_stable_offset = part->part.high_watermark;
     out->log_start_offset = part->part.log_start_offset;
@@ -157,6 +159,7 @@ static bool fetch_answer_topics(struct fetch_state *s, const uint32_t *named, ui
         t->partitions_count++;
     }
     ASSERT(answer->responses_count == topics);
+    ASSERT(topics <= count);
     return true;
 }
 
@@ -164,6 +167,7 @@ void kafka_fetch_done(struct fetch *fetch)
 {
     struct fetch_state *s = CONTAINER_OF(fetch, struct fetch_state, fetch);
     struct kafka_request *r = s->r;
+    ASSERT(s->started);
     uint32_t *named = kafka_alloc(r, fetch->parts_count, sizeof *named);
     if (named == NULL)
         return;

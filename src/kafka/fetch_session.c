@@ -51,6 +51,7 @@ void kafka_sessions_destroy(struct kafka_sessions *sessions)
     struct list *it;
     while ((it = list_first(&sessions->lru)) != NULL)
         kafka_session_close(CONTAINER_OF(it, struct kafka_session, lru));
+    ASSERT(sessions->by_id.count == 0);
     map_fini(&sessions->by_id);
     mem_free(sessions);
 }
@@ -118,10 +119,12 @@ struct kafka_session *kafka_session_new(struct kafka_sessions *sessions, bool by
     session->epoch = 1;
     session->by_id = by_id;
     session->used_ns = io_now_ns(sessions->io);
+    ASSERT(session->id > 0);
     map_init(&session->parts, part_eq, sessions->by_id.seed);
     list_push_back(&sessions->lru, &session->lru);
     map_insert(&sessions->by_id, &session->node,
                map_hash_u64(&sessions->by_id, (uint64_t)(uint32_t)session->id));
+    ASSERT(sessions->by_id.count <= sessions->max);
     return session;
 }
 
@@ -180,6 +183,7 @@ struct kafka_session_part *kafka_session_add(struct kafka_session *session, stru
     p->told_high_watermark = -1;
     p->told_log_start = -1;
     map_insert(&session->parts, &p->node, part_hash(&session->parts, &key));
+    ASSERT(session->parts.count <= KAFKA_SESSION_PARTS_MAX);
     return p;
 }
 

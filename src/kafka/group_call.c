@@ -19,6 +19,8 @@ struct kafka_group_call *kafka_group_calls_new(struct kafka_request *r, size_t c
     all->left = all->count;
     all->run = run;
     all->answer = answer;
+    ASSERT(run != NULL);
+    ASSERT(answer != NULL);
     for (uint32_t i = 0; i < all->count; i++)
         all->calls[i].r = r;
     return all->calls;
@@ -28,7 +30,9 @@ static void group_call_returned(struct node_call *call)
 {
     struct kafka_request *r = CONTAINER_OF(call, struct kafka_group_call, call)->r;
     struct kafka_group_calls *all = r->state;
+    ASSERT(all != NULL);
     ASSERT(all->left > 0);
+    ASSERT(all->left <= all->count);
     if (--all->left == 0)
         all->answer(r);
 }
@@ -47,6 +51,7 @@ static void group_call_run(struct node_call *call)
 
 void kafka_group_call_start_on(struct kafka_group_call *call, uint32_t shard)
 {
+    ASSERT(call->r->progress == REQUEST_RUNNING);
     call->u.request.done = group_call_done;
     call->call.run = group_call_run;
     call->call.done = group_call_returned;

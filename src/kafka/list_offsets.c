@@ -53,6 +53,7 @@ static bool refuse_duplicates(struct kafka_request *r)
 static void list_offsets_answer_part(const struct kafka_scatter *s, uint32_t at, int32_t index,
                                      struct kafka_list_offsets_response_partition *out)
 {
+    ASSERT(at < s->scatter.parts_count);
     const struct lookup_part *part = (const struct lookup_part *)s->parts + at;
     out->partition_index = index;
     out->error_code = kafka_part_error(s->errs[at], &part->part, false);
@@ -122,6 +123,7 @@ void kafka_list_offsets_handle(struct kafka_request *r)
     uint32_t at = 0;
     for (uint32_t i = 0; i < q->topics_count; i++)
         list_offsets_fill(r, &q->topics[i], &at);
+    ASSERT(at == count);
     if (refuse_duplicates(r))
         kafka_scatter_start(r);
 }

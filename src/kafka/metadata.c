@@ -78,6 +78,7 @@ static bool metadata_one_of_all(void *arg, const struct topic *topic)
 {
     struct metadata_each *each = arg;
     struct metadata *m = each->r->state;
+    ASSERT(m->answer.topics_count < topic_count(kafka_shard(each->r)));
     each->ok = metadata_topic(each->r, topic, &m->answer.topics[m->answer.topics_count++]);
     return each->ok;
 }
@@ -145,6 +146,7 @@ static void metadata_answer(struct kafka_request *r)
     *m->self = self.node_id;
     if (!metadata_topics(r))
         return;
+    ASSERT(m->creates_left == 0);
     m->answer.brokers = &broker;
     m->answer.brokers_count = 1;
     m->answer.cluster_id = slice_cstr(node_cluster_id(shard_node(kafka_shard(r))));
@@ -176,6 +178,7 @@ static bool metadata_collect(struct kafka_request *r)
         ok = n != NULL;
         if (!ok || n->count > 1)
             continue;
+        ASSERT(m->wanted_count < q->topics_count);
         m->names[m->wanted_count] = by_id ? SLICE_NULL : t->name;
         m->ids[m->wanted_count++] = t->topic_id;
     }

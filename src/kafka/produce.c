@@ -136,6 +136,7 @@ static bool produce_part_answer(struct kafka_request *r, uint32_t at, int32_t in
                                 struct kafka_produce_response_partition *out)
 {
     const struct produce_state *s = r->state;
+    ASSERT(at < s->produce.parts_count);
     const struct produce_part *part = &s->parts[at];
     int16_t code = kafka_part_error(s->errs[at], &part->part, r->version >= PRODUCE_IDS_SINCE);
     out->index = index;
@@ -147,6 +148,7 @@ static bool produce_part_answer(struct kafka_request *r, uint32_t at, int32_t in
         out->error_message = kafka_text(r, s->errs[at] != 0 ? s->whys[at] : part->why);
         return part->rejected_count == 0 || produce_rejected(r, part, out);
     }
+    ASSERT(part->base_offset >= 0); // no error: appended, now or before
     out->base_offset = part->base_offset;
     out->log_append_time_ms = part->append_time_ms;
     out->log_start_offset = part->part.log_start_offset;

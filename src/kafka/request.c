@@ -23,6 +23,7 @@ static size_t arena_limit(size_t frame_len)
 
 static void request_charge(struct kafka_request *r, size_t bytes)
 {
+    ASSERT(bytes <= SIZE_MAX - r->charged_bytes);
     budget_force(shard_request_budget(kafka_shard(r)), bytes);
     r->charged_bytes += bytes;
 }
@@ -48,6 +49,7 @@ static int request_header(struct kafka_request *r)
     r->correlation_id = header.correlation_id;
     r->client_id = header.client_id;
     r->body_at = (size_t)(in.pos - r->frame->data);
+    ASSERT(r->body_at <= r->frame_len);
     // KIP-511: "if the broker does not support the version, it answers version 0 with
     // UNSUPPORTED_VERSION", so that a newer client can choose again.
     return version_served(r) || r->api->key == KAFKA_API_API_VERSIONS ? 0 : ERR_UNSUPPORTED_VERSION;
@@ -56,6 +58,8 @@ static int request_header(struct kafka_request *r)
 int kafka_request_create(struct kafka_conn *conn, struct blob *frame, size_t len,
                          struct kafka_request **out)
 {
+    ASSERT(frame != NULL);
+    ASSERT(len <= frame->size);
     struct kafka_request *r = mem_zalloc(sizeof *r);
     r->conn = conn;
     r->door = conn->door;
@@ -103,6 +107,7 @@ int kafka_request_start(struct kafka_request *r)
         counters->request_errors++;
         return err;
     }
+    ASSERT(r->conn != NULL);
     r->progress = REQUEST_RUNNING;
     r->api->handle(r);
     return 0;
@@ -124,6 +129,7 @@ void kafka_request_free(struct kafka_request *r)
 
 void kafka_request_orphan(struct kafka_request *r)
 {
+    ASSERT(r->conn->requests_count > 0);
     list_remove(&r->link);
     r->conn->requests_count--;
     r->conn = NULL;
@@ -178,12 +184,15 @@ static int request_runs(struct kafka_request *r)
                 r->iov[n++] = (struct iovec){piece->blob->data + piece->off, piece->len};
         }
     }
+    ASSERT(n <= runs_max);
+    ASSERT(at == out->buf.len);
     r->iov_count = n;
     return 0;
 }
 
 void kafka_answer_version(struct kafka_request *r, int version, const void *response)
 {
+    ASSERT(r->progress == REQUEST_RUNNING); // one answer
     size_t arena_before = r->arena.used_bytes;
     int err = wire_response_frame(r->wire, version, r->correlation_id, response, &r->out);
     if (err == 0)
@@ -203,6 +212,7 @@ void kafka_answer(struct kafka_request *r, const void *response)
 
 void kafka_answer_nothing(struct kafka_request *r)
 {
+    ASSERT(r->progress == REQUEST_RUNNING);
     wire_out_clear(&r->out);
     r->iov_count = 0;
     request_answered(r);

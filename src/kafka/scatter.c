@@ -24,12 +24,15 @@ bool kafka_scatter_new(struct kafka_request *r, enum scatter_job job, size_t cou
 static void scatter_done(struct scatter *scatter)
 {
     struct kafka_scatter *s = CONTAINER_OF(scatter, struct kafka_scatter, scatter);
+    ASSERT(s->r->progress == REQUEST_RUNNING);
     s->answer(s->r);
 }
 
 void kafka_scatter_start(struct kafka_request *r)
 {
     struct kafka_scatter *s = r->state;
+    ASSERT(s->r == r);
+    ASSERT(s->answer != NULL);
     s->scatter.done = scatter_done;
     scatter_start(kafka_shard(r), &s->scatter);
 }

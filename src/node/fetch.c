@@ -110,6 +110,7 @@ static void part_read(struct shard *shard, struct fetch_leg *leg, struct fetch_p
         leg->pending++;
     else
         p->part.err = err;
+    ASSERT(err == ERR_AGAIN || p->read.bytes == 0 || p->read.next_offset > p->offset);
     *left = taken < *left ? *left - taken : 0;
     *any |= taken > 0;
 }
@@ -168,6 +169,8 @@ static void leg_watch(struct node_call *call)
     struct fetch *r = leg->state->request;
     struct shard *shard = call->to;
     uint32_t at = 0;
+    ASSERT(!leg->watching);
+    ASSERT(leg->watches != NULL);
     leg->watching = true;
     for (uint32_t i = 0; i < r->parts_count; i++) {
         struct fetch_part *part = &r->parts[i];
@@ -185,6 +188,7 @@ static void leg_watch(struct node_call *call)
         // What became readable since the round read it counts: it may have done so already.
         log_wait(p->log, &w->waiter, part->part.high_watermark + 1);
     }
+    ASSERT(at <= r->parts_count);
     leg->watches_count = at;
 }
 
@@ -238,6 +242,9 @@ void fetch_drop(struct fetch *request)
 static void answer(struct fetch_state *state)
 {
     struct fetch *r = state->request;
+    ASSERT(state->phase == FETCH_READ);
+    ASSERT(state->left == 0);
+    ASSERT(state->stops_left == 0);
     state->phase = FETCH_DONE;
     io_timer_stop(state->from->io, &state->timer);
     if (state->legs_count > 1)

@@ -85,6 +85,7 @@ static void doors_opened(struct node_call *call)
     struct node *node = call->from->node;
     uint32_t next = call->to->index + 1;
     int err = node->doors_err;
+    ASSERT(call->from->index == 0);
     if (atomic_load(&node->state) != NODE_STARTING)
         return;
     if (err == 0 && next < node->options.shards_count) {
@@ -141,6 +142,8 @@ static void identity_write(struct io_msg *msg)
 
 void node_begin(struct node *node)
 {
+    ASSERT(node->journal != NULL);
+    ASSERT(node->epoch >= 0);
     journal_start(node->journal);
     node->identity_msg.run = identity_write;
     io_post(node->shards[0].io, &node->identity_msg);
@@ -226,6 +229,7 @@ static void stop_done(struct node *node)
 {
     if (atomic_load(&node->state) == NODE_STOPPING)
         node_move(node, NODE_STOPPED);
+    ASSERT(node->stopped != NULL);
     node->stopped(node->stopped_arg);
 }
 
@@ -280,6 +284,7 @@ static void shard_close(struct node_broadcast *broadcast, struct node_call *call
     if (shard->doors_open && o->close_doors != NULL)
         o->close_doors(o->arg, shard);
     shard->doors_open = false;
+    ASSERT(shard->started);
     io_timer_stop(shard->io, &shard->tick);
     groups_stop(shard->groups);
     shard->stop_call = call;

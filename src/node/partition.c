@@ -57,6 +57,8 @@ int partition_make(struct shard *shard, const struct log_key *key,
                    const struct log_options *options, struct partition **out)
 {
     ASSERT(partition_find(shard, key) == NULL);
+    ASSERT(key->partition >= 0);
+    ASSERT(node_shard_of_partition(shard->node, &key->topic, key->partition) == shard->index);
     struct log *log = NULL;
     int err = log_create(shard->store, key, options, &log);
     if (err != 0)
@@ -91,6 +93,7 @@ struct partition *part_begin(struct shard *shard, struct part *part)
     part->log_start_offset = -1;
     part->high_watermark = -1;
     struct partition *p = partition_find(shard, &key);
+    ASSERT(node_shard_of_partition(shard->node, &key.topic, key.partition) == shard->index);
     if (p == NULL) {
         bool topic = topic_entry_by_id(shard, &part->topic) != NULL;
         part->err = topic ? ERR_UNKNOWN_TOPIC_OR_PARTITION : ERR_UNKNOWN_TOPIC_ID;
@@ -104,5 +107,6 @@ struct partition *part_begin(struct shard *shard, struct part *part)
     }
     part->log_start_offset = log_start_offset(p->log);
     part->high_watermark = log_high_watermark(p->log);
+    ASSERT(part->log_start_offset <= part->high_watermark);
     return p;
 }

@@ -115,6 +115,8 @@ static int part_append(struct partition *partition, struct produce_part *p, cons
     int err = log_append(partition->log, p->records, b, shard->node->epoch, &done);
     if (err != 0)
         return err;
+    ASSERT(done.last_offset - done.base_offset == b->last_offset_delta);
+    ASSERT(done.last_offset + 1 == log_end_offset(partition->log));
     p->base_offset = done.base_offset;
     p->last_offset = done.last_offset;
     p->append_time_ms = batch_log_append_time(b) ? b->max_timestamp_ms : -1;
@@ -145,6 +147,7 @@ static void part_run(struct shard *shard, struct produce_leg *leg, struct produc
         p->part.err = part_append(partition, p, &b);
     if (p->part.err != 0 || leg->request->acks == 0)
         return;
+    ASSERT(p->last_offset >= p->base_offset);
     leg->pending++;
     p->waiter.fire = part_durable;
     log_wait(partition->log, &p->waiter, p->last_offset + 1);
@@ -191,6 +194,8 @@ void produce_start(struct shard *shard, struct produce *request)
     uint64_t mask =
         shards_named(shard, request->parts, request->parts_count, sizeof request->parts[0]);
     uint32_t legs = (uint32_t)__builtin_popcountll(mask);
+    ASSERT(legs > 0);
+    ASSERT(legs <= shard->node->options.shards_count);
     request->legs = mem_zalloc(legs * sizeof request->legs[0]);
     request->legs_left = legs;
     for (uint32_t i = 0, at = 0; at < legs; i++) {

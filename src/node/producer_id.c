@@ -28,6 +28,7 @@ static void block_durable(void *arg, const struct journal_frame *frame, int err)
     struct shard *shard = arg;
     struct catalogue *c = &shard->catalogue;
     (void)frame;
+    ASSERT(c->ids_requested);
     c->ids_requested = false;
     if (err == 0)
         producer_ids_grant(&c->ids, c->ids_block_end);
@@ -39,6 +40,8 @@ void producer_ids_request(struct shard *shard)
     struct catalogue *c = &shard->catalogue;
     if (c->ids_requested)
         return;
+    ASSERT(shard->index == 0);
+    ASSERT(c->ids_block_end <= INT64_MAX - PRODUCER_IDS_BLOCK);
     c->ids_requested = true;
     c->ids_block_end += PRODUCER_IDS_BLOCK;
     uint8_t value[8];

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 // clang-format on
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -60,7 +61,7 @@ RIG void rig_started(void *arg, int err, const char *what)
     struct rig *rig = arg;
     rig->started = true;
     rig->start_err = err;
-    strncpy(rig->why, what, sizeof rig->why - 1);
+    (void)snprintf(rig->why, sizeof rig->why, "%s", what);
 }
 
 RIG void rig_stopped(void *arg)

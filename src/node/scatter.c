@@ -102,6 +102,7 @@ static bool trim_run(struct partition *partition, struct part *part)
             return true;
     }
     p->low_watermark = log_start_offset(partition->log);
+    ASSERT(p->low_watermark >= to);
     p->barrier.fn = trim_durable;
     journal_barrier(partition->shard->port, &p->barrier);
     return false;
@@ -140,6 +141,7 @@ static bool producers_run(struct partition *partition, struct part *part)
         part->err = ERR_NOMEM;
     else
         producers_each(partition->producers, producer_note, p);
+    ASSERT(p->infos_count <= count);
     return true;
 }
 
@@ -188,7 +190,9 @@ static void leg_done(struct node_call *call)
 
 void scatter_start(struct shard *shard, struct scatter *request)
 {
+    ASSERT((size_t)request->job < sizeof jobs / sizeof jobs[0]);
     size_t size = jobs[request->job].size;
+    ASSERT(size >= sizeof(struct part));
     uint64_t mask = shards_named(shard, request->parts, request->parts_count, size);
     uint32_t legs = (uint32_t)__builtin_popcountll(mask);
     request->legs = mem_zalloc(legs * sizeof request->legs[0]);

@@ -53,6 +53,7 @@ uint64_t shard_hash_seed(const struct shard *shard)
 
 void shard_set_door(struct shard *shard, void *door)
 {
+    ASSERT(shard->door == NULL);
     shard->door = door;
 }
 
@@ -106,6 +107,7 @@ static void pressure_check(struct shard *shard)
 static void turn_end(void *arg)
 {
     struct shard *shard = arg;
+    ASSERT(shard->started);
     log_store_turn_end(shard->store);
     journal_flush(shard->port);
     pressure_check(shard);
@@ -138,6 +140,8 @@ void node_call_start(struct node_call *call, struct shard *from, uint32_t to_ind
 
 void node_call_reply(struct node_call *call)
 {
+    ASSERT(call->to != NULL); // only what was started comes back
+    ASSERT(call->from->node == call->to->node);
     call->msg.run = call_returned;
     io_post(call->from->io, &call->msg);
 }
@@ -167,6 +171,9 @@ static void broadcast_back(struct node_call *call)
 void node_broadcast_start(struct node_broadcast *broadcast, struct shard *from)
 {
     uint32_t count = from->node->options.shards_count;
+    ASSERT(count > 0);
+    ASSERT(broadcast->run != NULL);
+    ASSERT(broadcast->done != NULL);
     broadcast->calls = mem_zalloc(count * sizeof broadcast->calls[0]);
     broadcast->left = count;
     broadcast->from = from;
@@ -202,6 +209,8 @@ void shard_start(struct shard *shard)
 {
     if (shard->started)
         return;
+    ASSERT(shard->port != NULL);
+    ASSERT(shard->broker.retention_check_ms > 0);
     shard->started = true;
     io_on_turn_end(shard->io, turn_end, shard);
     groups_start(shard->groups, shard->io, shard->port);
@@ -297,6 +306,7 @@ int shard_init(struct node *node, uint32_t index)
     struct shard *shard = &node->shards[index];
     const struct node_scale *scale = &node->options.scale;
     int64_t share = node->memory.limit_bytes / node->options.shards_count;
+    ASSERT(index < node->options.shards_count);
     shard->node = node;
     shard->index = index;
     config_overrides_copy(&shard->broker_overrides, &node->broker_overrides);

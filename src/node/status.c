@@ -4,6 +4,7 @@
 // the checkpointer's are copies that any thread may take.
 #include "node/status.h"
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "node/node_int.h"
 
@@ -35,6 +36,7 @@ static void status_run(struct node_broadcast *broadcast, struct node_call *call)
     struct status_request *r = CONTAINER_OF(broadcast, struct status_request, broadcast);
     struct shard *shard = call->to;
     struct shard_status *s = &r->shards[shard->index];
+    ASSERT(r->shards != NULL);
     struct groups_stats groups;
     s->counters = shard->counters;
     s->partitions = shard->partitions.count;
@@ -67,6 +69,7 @@ static void status_done(struct node_broadcast *broadcast)
         counters_add(&r->status, &r->shards[i]);
     mem_free(r->shards);
     r->shards = NULL;
+    ASSERT(r->shards == NULL);
     r->status.uptime_ms = (io_now_ns(shard->io) - node->started_ns) / 1000000;
     r->status.topics = shard->topics_by_id.count;
     r->status.memory_used = budget_used(&node->memory);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "node/node_int.h"
@@ -23,6 +24,9 @@
 
 void topic_record_put(const struct topic *topic, struct buf *out)
 {
+    ASSERT(topic->name.len > 0);
+    ASSERT(topic->name.len <= UINT16_MAX);
+    ASSERT(topic->overrides.count <= UINT16_MAX);
     buf_put_u8(out, TOPIC_RECORD_VERSION);
     buf_put_le16(out, (uint16_t)topic->name.len);
     buf_put_le32(out, topic->partitions_count);

@@ -99,6 +99,7 @@ struct topic_entry *topic_entry_add(struct shard *shard, struct topic *topic)
     e->topic = *topic;
     ASSERT(entry_by_name(shard, topic->name) == NULL);
     ASSERT(topic_entry_by_id(shard, &topic->id) == NULL);
+    ASSERT(topic->partitions_count <= TOPIC_PARTITIONS_MAX);
     if (topic->overrides.count == 0)
         e->topic.config = shard->plain_topic; // computing it costs more than a topic's whole rest
     else
@@ -107,11 +108,13 @@ struct topic_entry *topic_entry_add(struct shard *shard, struct topic *topic)
                map_hash(&shard->topics_by_name, e->topic.name));
     map_insert(&shard->topics_by_id, &e->by_id,
                map_hash(&shard->topics_by_id, slice_of(e->topic.id.bytes, 16)));
+    ASSERT(shard->topics_by_id.count == shard->topics_by_name.count);
     return e;
 }
 
 void topic_entry_remove(struct shard *shard, struct topic_entry *entry)
 {
+    ASSERT(entry_by_name(shard, entry->topic.name) == entry);
     map_remove(&shard->topics_by_name, &entry->by_name);
     map_remove(&shard->topics_by_id, &entry->by_id);
     mem_free((void *)(uintptr_t)entry->topic.name.data);

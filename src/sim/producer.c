@@ -180,7 +180,7 @@ static bool lane_ready(struct producer *p, struct lane *lane)
     return true;
 }
 
-static void send(struct producer *p, const struct model_topic *t)
+static void send_out(struct producer *p, const struct model_topic *t)
 {
     struct client *c = &p->c;
     struct kafka_produce_request q;
@@ -224,7 +224,7 @@ static void producer_step(struct client *c)
             p->asked[p->asked_count++] = lane;
     }
     if (p->asked_count > 0)
-        send(p, t);
+        send_out(p, t);
 }
 
 const struct client_kind client_producer = {

@@ -7,6 +7,8 @@
 //   SETTLE  faults off, one last crash perhaps, the server comes back
 //   VERIFY  everything is read back
 //   OVER    the server stops in order and its files are checked
+#include "sim/world.h"
+
 #include <stdio.h>
 #include <string.h>
 
