@@ -256,6 +256,19 @@ void log_wait_cancel(struct log_waiter *waiter)
 
 // ---- appending
 
+// Frames of one log come home in the order of its tail, and replay knows no holes: so the way to
+// durability changes only between batches, and from relaxed to journalled only when a checkpoint
+// names all that was appended before.
+void log_relax(struct log *log)
+{
+    bool under_way = log->store->started && log->tail.durable != log->tail.end;
+    if (log->options.relaxed == log->wants_relaxed || under_way)
+        return;
+    if (log->unjournalled && !log->wants_relaxed)
+        return;
+    log->options.relaxed = log->wants_relaxed;
+}
+
 void log_place(struct log *log, const struct frame_batch *f)
 {
     struct segment *s = log_active(log);
@@ -353,6 +366,8 @@ int log_append(struct log *log, struct blob_piece piece, const struct batch *bat
     if (err != 0)
         return err;
     bool memory = log->options.memory;
+    log_relax(log);
+    log->unjournalled |= log->options.relaxed;
     struct segment *s = log_active(log);
     if (!memory && log_must_roll(log, batch))
         s = log_roll(log, log->end_offset);

@@ -7,7 +7,7 @@
 // LAYOUT of STATE_LOG (little-endian; key: topic uuid 16, partition 4)
 //   OFFSET SIZE FIELD
 //   0      2    version = 1
-//   2      2    flags: 1 an active segment follows
+//   2      2    flags: 1 an active segment follows, 2 it was relaxed
 //   4      4    epochs count n
 //   8      8    start offset
 //   16     8    end offset
@@ -83,7 +83,7 @@ static void emit_log(struct log *log, struct buf *out, struct buf *key, struct b
     if (bug(BUG_LOG_START_BACK) && log->segments_count > 0)
         start = log->segments[0].base_offset;
     buf_put_le16(value, 1);
-    buf_put_le16(value, active != NULL ? 1 : 0);
+    buf_put_le16(value, (uint16_t)((active != NULL ? 1 : 0) | (log->options.relaxed ? 2 : 0)));
     buf_put_le32(value, log->epochs_count);
     buf_put_le64(value, (uint64_t)start);
     buf_put_le64(value, (uint64_t)log->end_offset);
@@ -210,6 +210,7 @@ static void cut_take(struct log_store *store, struct log *log, const struct log_
     list_remove(&log->cut_link);
     list_push_back(&store->cut_logs, &log->cut_link);
     log->cut_number = log->tail.end;
+    log->cut_end_offset = log->end_offset;
     log->cutting = true;
     list_remove(&log->work_link);
     list_push_back(&store->cut_work, &log->work_link);
@@ -263,6 +264,10 @@ void log_store_settled(struct log_store *store, bool installed)
         struct log *log = CONTAINER_OF(it, struct log, cut_link);
         log->cutting = false;
         settle_segments(log, installed);
+        if (installed && log->end_offset == log->cut_end_offset) {
+            log->unjournalled = false;
+            log_relax(log);
+        }
         if (!installed)
             log_mark_dirty(log);
     }

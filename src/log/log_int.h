@@ -54,7 +54,11 @@ struct log {
     bool gone_told; // see log_tell_gone
     bool removed;   // the job that removes its files is under way or done
     uint64_t leaving_seq;
-    bool touched; // by replay
+    // options.relaxed is what holds; a change waits until nothing is under way, and back until a
+    // checkpoint names what was never journalled (log_relax).
+    bool wants_relaxed, was_relaxed, unjournalled;
+    int64_t cut_end_offset; // of the newest cut
+    bool touched;           // by replay
     bool gap; // replay met what does not continue it: damage, unless its topic turns out deleted
     int64_t replayed_start; // by replay, of a log whose end is found by log_recover only; or 0
 };
@@ -125,6 +129,8 @@ void log_tail_shrink(struct log *log, uint64_t keep_bytes);
 void log_advance(struct log *log, int64_t high_watermark);
 void log_epoch_add(struct log *log, int32_t epoch, int64_t offset);
 void log_epochs_trim(struct log *log);
+
+void log_relax(struct log *log);
 
 // ---- write.c (shard) and writer.c (worker)
 

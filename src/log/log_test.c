@@ -472,6 +472,53 @@ static void test_read_budget(void **state)
     rig_close(rig);
 }
 
+struct toggle {
+    bool relaxed;
+};
+
+static void toggle_run(struct rig *r, void *arg)
+{
+    const struct toggle *t = arg;
+    struct log_options o = r->options[0];
+    o.relaxed = t->relaxed;
+    log_set_options(r->logs[0], &o);
+}
+
+// flush.messages may be set and taken back while batches are under way: their frames still come
+// home to them, and a crash finds everything, whichever way it went.
+static void test_relaxed_comes_and_goes(void **state)
+{
+    (void)state;
+    rig_open(rig);
+    int64_t end = 0;
+    for (int i = 0; i < 40; i++) {
+        struct toggle t = {.relaxed = i % 2 == 0};
+        end = rig_append(rig, 0, 1, 4000, 1000); // not waited for
+        rig_on(rig, rig->shard, toggle_run, &t);
+        end = rig_append(rig, 0, 1, 4000, 1000);
+        if (i % 7 == 6)
+            rig_cut(rig, false, true);
+    }
+    rig_durable(rig, 0, end);
+    rig_idle(rig);
+    struct buf want;
+    snapshot_of(&want);
+    rig->options[0].was_relaxed = true; // as the node finds in the topic's records
+    rig_restart(rig);
+    rig->options[0].was_relaxed = false;
+    assert_int_equal(log_end_offset(rig->logs[0]), end);
+    expect_log(0, &want, 90000);
+    buf_fini(&want);
+    rig_cut(rig, true, true);
+    struct toggle strict = {.relaxed = false};
+    rig_on(rig, rig->shard, toggle_run, &strict);
+    rig_append(rig, 0, 1, 100, 1000);
+    rig_idle(rig);
+    rig_restart(rig);
+    assert_int_equal(rig->recovery.frames, 1); // it was journalled again
+    rig_close(rig);
+}
+
 // The journal knows a relaxed log's new start and not its end.
 static void test_relaxed_trimmed_before_a_crash(void **state)
 {
@@ -558,6 +605,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_budget, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_budget, setup, teardown),
         cmocka_unit_test_setup_teardown(test_relaxed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_relaxed_comes_and_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_relaxed_trimmed_before_a_crash, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hole_is_judged_after_replay, setup, teardown),
     };

@@ -116,6 +116,7 @@ static int restore_log(struct log *log, struct slice v)
     if (le16_get(v.data) != 1)
         return ERR_FORMAT_VERSION;
     bool active = (le16_get(v.data + 2) & 1U) != 0;
+    log->was_relaxed = (le16_get(v.data + 2) & 2U) != 0;
     uint32_t epochs = le32_get(v.data + 4);
     int64_t start = (int64_t)le64_get(v.data + 8);
     int64_t end = (int64_t)le64_get(v.data + 16);
@@ -326,13 +327,19 @@ int log_recover(struct log *log, struct io *io, void (*found)(void *arg, const s
     if (files->io == NULL)
         files->io = io;
     ASSERT(files->io == io);
-    if (log->gap || (log->replayed_start > log->end_offset && !log->options.relaxed))
+    bool relaxed = log->options.relaxed || log->options.was_relaxed || log->was_relaxed;
+    if (log->gap || (log->replayed_start > log->end_offset && !relaxed))
         return ERR_CORRUPT;
     int err = 0;
-    if (log->options.relaxed)
+    if (relaxed) {
+        int64_t named = log->end_offset;
+        log->options.relaxed = true;
         err = spill(log);
-    if (err == 0 && log->options.relaxed)
-        err = log_relaxed_recover(log, found, arg);
+        if (err == 0)
+            err = log_relaxed_recover(log, found, arg);
+        log->unjournalled = log->end_offset != named;
+        log_relax(log);
+    }
     if (err == 0 && files->count > 0)
         err = files_sync_all(files);
     files_close_all(files);

@@ -218,7 +218,12 @@ int log_create(struct log_store *store, const struct log_key *key,
 void log_set_options(struct log *log, const struct log_options *options)
 {
     ASSERT(log->end_offset == 0 || log->options.memory == options->memory);
+    bool before = log->options.relaxed;
     log->options = *options;
+    log->wants_relaxed = options->relaxed;
+    if (log->store->started)
+        log->options.relaxed = before;
+    log_relax(log);
     if (log->options.segment_bytes > INT32_MAX) // positions in Kafka's index have 31 bits
         log->options.segment_bytes = INT32_MAX;
 }

@@ -24,6 +24,7 @@ struct partition {
 struct topic_entry {
     struct topic topic;
     struct map_node by_name, by_id;
+    bool was_relaxed; // recovery: one of its records since the checkpoint said so
 };
 
 struct catalogue {       // shard 0

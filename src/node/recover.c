@@ -71,6 +71,7 @@ static int apply_topic(struct node *node, const struct state_record *r)
     for (uint32_t i = 0; i < node->options.shards_count; i++) {
         struct shard *shard = &node->shards[i];
         struct topic_entry *there = topic_entry_by_id(shard, &topic.id);
+        bool relaxed = there != NULL && (there->was_relaxed || there->topic.config.relaxed);
         if (there != NULL)
             topic_entry_remove(shard, there);
         if (r->value.data == NULL)
@@ -85,7 +86,7 @@ static int apply_topic(struct node *node, const struct state_record *r)
             config_overrides_fini(&topic.overrides);
             continue;
         }
-        (void)topic_entry_add(shard, &topic);
+        topic_entry_add(shard, &topic)->was_relaxed = relaxed;
     }
     return 0;
 }
@@ -233,7 +234,8 @@ static int topic_partitions(struct node *node, const struct topic *topic)
         if (err != 0)
             return err;
         p->known = true;
-        const struct log_options options = partition_log_options(&topic->config);
+        struct log_options options = partition_log_options(&topic->config);
+        options.was_relaxed = CONTAINER_OF(topic, const struct topic_entry, topic)->was_relaxed;
         log_set_options(p->log, &options);
     }
     node->shards[0].catalogue.partitions_total += topic->partitions_count;
