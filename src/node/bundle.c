@@ -53,10 +53,13 @@ static void leg_done(struct node_call *call)
     bundle->done(bundle, bundle->err);
 }
 
-void node_bundle_start(struct shard *from, struct node_bundle *bundle)
+int node_bundle_start(struct shard *from, struct node_bundle *bundle)
 {
     struct node *node = from->node;
     ASSERT(bundle->shards != 0);
+    ASSERT(from->index == 0);
+    if (atomic_load(&node->state) != NODE_RUNNING)
+        return ERR_STOPPED;
     bundle->from = from;
     bundle->id = atomic_fetch_add(&node->next_bundle, 1);
     bundle->legs_count = (uint32_t)__builtin_popcountll(bundle->shards);
@@ -72,6 +75,7 @@ void node_bundle_start(struct shard *from, struct node_bundle *bundle)
         leg->call.done = leg_done;
         node_call_start(&leg->call, from, i);
     }
+    return 0;
 }
 
 int node_bundle_append(struct shard *shard, const struct uuid *topic, int32_t partition,

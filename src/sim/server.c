@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "sim/bundler.h"
 #include "sim/world.h"
 
 #define RESTART_MIN_NS INT64_C(1000000)
@@ -95,6 +96,7 @@ static void gone(struct world *w)
 {
     w->server = SERVER_DOWN;
     w->dying = false;
+    bundler_server_gone(w->bundler);
     model_server_gone(&w->model);
     server_bury(w);
     ask_restart(w);
@@ -141,6 +143,7 @@ static void started(void *arg, int err, const char *what)
         w->server = SERVER_UP;
         w->failed_starts = 0;
         w->report->starts++;
+        bundler_server_up(w->bundler);
         return;
     }
     history_note(&w->history, "server", "start failed: %s (%s)", what, err_text(err));

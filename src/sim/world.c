@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "sim/bundler.h"
 #include "sim/client.h"
 
 #define NS_PER_MS    INT64_C(1000000)
@@ -73,7 +74,8 @@ static void topics_plan(struct world *w)
     for (uint32_t i = 0; i < WORLD_TOPICS; i++) {
         char name[MODEL_NAME];
         (void)snprintf(name, sizeof name, "topic-%u", i);
-        w->topics[w->topics_count++] = topic_model_create(&w->model, name, 2);
+        w->topics[w->topics_count++] =
+            topic_model_create(&w->model, name, i == WORLD_TOPIC_BUNDLED ? 3 : 2);
     }
 }
 
@@ -123,6 +125,7 @@ static void settle(struct world *w)
 static bool advance(void *arg)
 {
     struct world *w = arg;
+    uint64_t steps = 0;
     if (w->model.violated)
         return true;
     switch (w->phase) {
@@ -139,8 +142,10 @@ static bool advance(void *arg)
             enter(w, PHASE_VERIFY);
         break;
     case PHASE_VERIFY:
-        if (w->verified > 0)
+        if (w->verified > 0 && bundler_verified(w->bundler, &steps)) {
+            model_bundles_final(&w->model, steps);
             enter(w, PHASE_OVER);
+        }
         break;
     case PHASE_OVER:
         return true;
@@ -217,6 +222,7 @@ static void begin(struct world *w)
     w->client_machine = sim_machine_create(w->sim, "clients", false);
     server_plan(w);
     topics_plan(w);
+    w->bundler = bundler_create(w);
     w->client_world = sim_start(w->client_machine);
     cast(w);
     server_start(w);
@@ -234,6 +240,7 @@ void sim_run(const struct sim_run_options *options, struct sim_run_report *out)
     end_server(w);
     end_clients(w);
     report_fill(w);
+    bundler_destroy(w->bundler);
     model_fini(&w->model);
     sim_destroy(w->sim);
     mem_free(w);

@@ -21,10 +21,12 @@
 #define WORLD_TOPICS         4
 #define WORLD_TOPIC_RETAINED 1 // loses its oldest records by retention
 #define WORLD_TOPIC_TRIMMED  2 // and this one by DeleteRecords
+#define WORLD_TOPIC_BUNDLED  3 // also written by the bundler
 #define WORLD_SETTINGS       32
 #define WORLD_PORT           9092
 #define WORLD_APIS           80
 
+struct bundler;
 struct client;
 
 enum server_state { SERVER_DOWN, SERVER_STARTING, SERVER_UP, SERVER_STOPPING };
@@ -65,7 +67,7 @@ struct world {
     uint64_t next_payload; // makes every batch unlike any other
     int64_t wall_start_ms;
     uint32_t verified; // clients that have read all
-    uint64_t bundles_committed;
+    struct bundler *bundler;
 };
 
 // ---- server.c
