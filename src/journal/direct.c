@@ -83,7 +83,9 @@ static void job_done(struct io_msg *msg) // on the journal's actor
     struct journal *journal = job->journal;
     ASSERT(journal->group.jobs_left > 0);
     journal->group.jobs_left--;
-    if (job->err != 0) {
+    if (job->err == ERR_NOSPACE) {
+        journal->group.no_space = true; // the journal's own blocks are there already
+    } else if (job->err != 0) {
         journal->group.err = ERR_SYNC;
         journal_fail(journal, job->err, "a segment could not be written and synced");
     }

@@ -53,6 +53,7 @@ static void group_clear(struct journal *journal)
     group->taken_bytes = 0;
     group->inline_bytes = 0;
     group->direct_bytes = 0;
+    group->no_space = false;
     group->err = 0;
 }
 
@@ -186,6 +187,8 @@ static void group_write(struct journal *journal)
     ASSERT(journal->files.pos + padded <= file->size_bytes);
 
     journal_state_set(journal, JOURNAL_WRITING);
+    group->at = journal->files.pos;
+    group->prev_crc = journal->prev_crc;
     buffer_grow(journal, padded);
     uint32_t crc = group_encode(journal, file);
     direct_start(journal); // their syncs run beside ours
@@ -203,11 +206,50 @@ static void group_write(struct journal *journal)
     files_written(journal, padded);
 }
 
+static int zero_block(struct journal *journal, uint64_t at)
+{
+    struct wal_file *file = CONTAINER_OF(journal->files.used.prev, struct wal_file, link);
+    uint8_t *block = mem_alloc_aligned(IO_BLOCK, IO_BLOCK); // zeros
+    struct iovec iov = {.iov_base = block, .iov_len = IO_BLOCK};
+    int err = io_write(file->file, at, &iov, 1);
+    mem_free(block);
+    return err;
+}
+
+// The references are on disk, and for want of room what they refer to is not. Nobody was answered
+// yet, so the group is taken back and formed again with all bodies in the journal, whose files have
+// their blocks. Its beginning is blotted out first: it must never be found whole beside the other.
+static void group_take_back(struct journal *journal)
+{
+    struct journal_group *group = &journal->group;
+    ASSERT(group->jobs_left == 0);
+    ASSERT(journal->next_lsn > group->frames + 1);
+    int err = zero_block(journal, group->at);
+    if (err != 0) {
+        journal_fail(journal, err, "a group could not be taken back on a full disk");
+        return;
+    }
+    direct_free(journal);
+    LIST_FOR (sit, &group->submissions) {
+        struct journal_submission *s = CONTAINER_OF(sit, struct journal_submission, link);
+        LIST_FOR (it, &s->frames)
+            CONTAINER_OF(it, struct journal_frame, link)->direct = false;
+    }
+    journal->files.pos = group->at;
+    journal->next_lsn -= group->frames + 1;
+    journal->prev_crc = group->prev_crc;
+    group->no_space = false;
+    group_measure(journal);
+    journal_state_set(journal, JOURNAL_FORMED); // the turn's end goes on with it
+}
+
 void group_finish_if_done(struct journal *journal)
 {
     struct journal_group *group = &journal->group;
     if (list_empty(&group->submissions) || group->jobs_left > 0)
         return;
+    if (journal->state == JOURNAL_WRITING && group->no_space)
+        group_take_back(journal);
     if (journal->state == JOURNAL_FAILED) {
         direct_free(journal);
         group_send_home(journal, &group->submissions, ERR_SYNC);

@@ -18,7 +18,7 @@ static const bool allowed[JOURNAL_STATES][JOURNAL_STATES] = {
     [JOURNAL_STARTING] = {[JOURNAL_IDLE] = true, [JOURNAL_FAILED] = true},
     [JOURNAL_IDLE] = {[JOURNAL_FORMED] = true, [JOURNAL_FAILED] = true},
     [JOURNAL_FORMED] = {[JOURNAL_WRITING] = true, [JOURNAL_IDLE] = true, [JOURNAL_FAILED] = true},
-    [JOURNAL_WRITING] = {[JOURNAL_IDLE] = true, [JOURNAL_FAILED] = true},
+    [JOURNAL_WRITING] = {[JOURNAL_IDLE] = true, [JOURNAL_FORMED] = true, [JOURNAL_FAILED] = true},
 };
 
 void journal_state_set(struct journal *journal, enum journal_state state)

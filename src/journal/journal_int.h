@@ -163,7 +163,7 @@ struct direct_job { // journal -> the target's writer -> journal
 // STARTING   journal_start has not run on the actor              IDLE, FAILED
 // IDLE       no group is formed                                  FORMED, FAILED
 // FORMED     a group is chosen, it has no room yet               WRITING, IDLE (refused), FAILED
-// WRITING    it is being written, or direct writers are at work  IDLE, FAILED
+// WRITING    it is being written, or direct writers are at work  IDLE, FORMED (taken back), FAILED
 // FAILED     nothing is durable any more; all is sent home       -
 enum journal_state {
     JOURNAL_STARTING,
@@ -183,6 +183,9 @@ struct journal_group {
     uint64_t direct_bytes;
     struct list jobs;
     uint32_t jobs_left;
+    uint64_t at; // where it was written, and what it continued: to take it back
+    uint32_t prev_crc;
+    bool no_space; // a direct writer met a full disk
     int err;
 };
 

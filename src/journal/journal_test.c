@@ -514,6 +514,35 @@ static void test_full_journal_waits_and_goes_on(void **state)
     rig_destroy(rig);
 }
 
+// It stops nothing: the body goes into the journal, in the same file or, if too large, in the next.
+static void test_direct_write_meets_a_full_disk(void **state)
+{
+    (void)state;
+    static const uint64_t first_file_bytes[] = {64 * 1024, 1024 * 1024};
+    for (size_t n = 0; n < 2; n++) {
+        struct rig *rig = rig_create();
+        rig->options.first_file_bytes = first_file_bytes[n];
+        assert_int_equal(rig_open(rig, 0), 0);
+        struct fake_target fake;
+        fake_init(&fake, rig);
+        fake.err = ERR_NOSPACE;
+        struct direct_turn turn = {.rig = rig, .fake = &fake, .big = 200 * 1024};
+        rig_call_on(rig->shards[1], direct_turn_run, &turn);
+        rig_wait_dones(rig, 3);
+        rig_close(rig);
+        for (size_t i = 0; i < 3; i++) {
+            assert_int_equal(rig->done[1][i].err, 0);
+            assert_false(rig->done[1][i].direct);
+            assert_int_equal(rig->done[1][i].lsn, i + 1); // what was taken back used none up
+        }
+        assert_int_equal(rig_scan(rig, 0), 0);
+        assert_int_equal(rig->replayed_count, 3);
+        assert_int_equal(rig->replayed[1].kind, JOURNAL_BATCH);
+        assert_int_equal(rig->replayed[1].body_len, 200 * 1024);
+        rig_destroy(rig);
+    }
+}
+
 // ---- fail-stop
 
 static void test_failed_direct_write_stops_everything(void **state)
@@ -565,6 +594,7 @@ int main(void)
         cmocka_unit_test(test_incomplete_bundle_is_never_replayed),
         cmocka_unit_test(test_what_fits_no_file_is_refused),
         cmocka_unit_test(test_full_journal_waits_and_goes_on),
+        cmocka_unit_test(test_direct_write_meets_a_full_disk),
         cmocka_unit_test(test_failed_direct_write_stops_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
