@@ -33,7 +33,8 @@ enum state_kind {
     STATE_BROKER_CONFIG = 8,
     STATE_LEASES = 9, // reserved: queue
     STATE_TXN = 10,   // reserved: transactions
-    STATE_QUERY = 11  // reserved: streaming queries
+    STATE_QUERY = 11, // reserved: streaming queries
+    STATE_GROUP_CONFIG = 12
 };
 
 struct state_record {

@@ -36,7 +36,7 @@ static int alter_check(const struct kafka_request *r, const struct kafka_alter *
                        const char **why)
 {
     *why = "";
-    if (alter->resource_type == RESOURCE_TOPIC)
+    if (alter->resource_type == RESOURCE_TOPIC || alter->resource_type == RESOURCE_GROUP)
         return 0;
     if (alter->resource_type != RESOURCE_BROKER) {
         *why = "This type of resource has no settings.";
@@ -57,7 +57,8 @@ void kafka_alter_fill(struct kafka_request *r, struct kafka_alter *alter, int8_t
     alter->resource_type = resource_type;
     alter->resource_name = resource_name;
     alter->err = alter_check(r, alter, &alter->why);
-    alter->alter.name = resource_type == RESOURCE_TOPIC ? resource_name : SLICE_NULL;
+    alter->alter.group = resource_type == RESOURCE_GROUP;
+    alter->alter.name = resource_type == RESOURCE_BROKER ? SLICE_NULL : resource_name;
     alter->alter.changes = changes;
     alter->alter.changes_count = count;
     alter->alter.done = alter_done;

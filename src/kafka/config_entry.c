@@ -14,16 +14,6 @@ static int8_t entry_type(enum config_type type)
     return types[type];
 }
 
-static int8_t entry_source(enum config_source source)
-{
-    static const int8_t sources[] = {
-        [CONFIG_FROM_PRESET] = SOURCE_DEFAULT,
-        [CONFIG_FROM_BROKER] = SOURCE_DYNAMIC_BROKER,
-        [CONFIG_FROM_TOPIC] = SOURCE_TOPIC,
-    };
-    return sources[source];
-}
-
 int8_t kafka_broker_source(struct kafka_request *r, const char *name, const char *value)
 {
     const char *given = config_override_get(broker_given(kafka_shard(r)), name);
@@ -45,13 +35,15 @@ static struct slice entry_advertised(struct kafka_request *r)
 }
 
 void kafka_config_entry(struct kafka_request *r, const struct config_def *def,
-                        const struct config_overrides *topic, struct kafka_config_entry *out)
+                        const struct config_overrides *own, struct kafka_config_entry *out)
 {
     enum config_source source;
-    const char *text = config_effective_text(def, topic, broker_overrides(kafka_shard(r)), &source);
+    const char *text = config_effective_text(def, own, broker_overrides(kafka_shard(r)), &source);
     out->def = def;
     out->value = text != NULL ? arena_slice(&r->arena, slice_cstr(text)) : SLICE_NULL;
-    out->source = entry_source(source);
+    out->source = SOURCE_DEFAULT;
+    if (source == CONFIG_FROM_OWN)
+        out->source = def->scope == CONFIG_GROUP ? SOURCE_GROUP : SOURCE_TOPIC;
     if (source == CONFIG_FROM_BROKER)
         out->source = kafka_broker_source(
             r, def->scope == CONFIG_BROKER ? def->name : def->broker_name, text);

@@ -8,13 +8,15 @@
 #include "kafka/kafka_int.h"
 
 // ConfigResource.Type
-enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
+enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_GROUP = 32 };
 // DescribeConfigsResponse.ConfigSource
 enum {
     SOURCE_TOPIC = 1,
     SOURCE_DYNAMIC_BROKER = 2,
+    SOURCE_DYNAMIC_DEFAULT_BROKER = 3,
     SOURCE_STATIC_BROKER = 4,
     SOURCE_DEFAULT = 5,
+    SOURCE_GROUP = 8,
 };
 
 struct kafka_config_entry {
@@ -25,9 +27,9 @@ struct kafka_config_entry {
     bool read_only;
 };
 
-// `topic` are a topic's own settings, or NULL for the broker's.
+// `own` is what was set on the topic or the group, NULL if nothing, and for the broker's.
 void kafka_config_entry(struct kafka_request *r, const struct config_def *def,
-                        const struct config_overrides *topic, struct kafka_config_entry *out);
+                        const struct config_overrides *own, struct kafka_config_entry *out);
 // Whether a broker's setting, which is not the preset, is what was said at the start.
 int8_t kafka_broker_source(struct kafka_request *r, const char *name, const char *value);
 // Whether a broker resource of this name is us: our id, or "" (the default of all brokers).

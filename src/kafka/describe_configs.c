@@ -8,14 +8,14 @@
 
 #define SYNONYMS_MAX 3
 
-// From the most to the least specific: the topic's own, the broker's, the preset.
+// From the most to the least specific: the topic's or group's own, the broker's, the preset.
 static bool describe_synonyms(struct kafka_request *r, const struct config_def *def,
-                              const struct config_overrides *topic,
+                              const struct config_overrides *own,
                               struct kafka_describe_configs_response_config *out)
 {
     const struct wire_struct *type = &kafka_describe_configs_response_synonym_type;
     const char *broker_name = def->scope == CONFIG_BROKER ? def->name : def->broker_name;
-    const char *own = topic != NULL ? config_override_get(topic, def->name) : NULL;
+    const char *set_here = own != NULL ? config_override_get(own, def->name) : NULL;
     const char *set = broker_name != NULL
                           ? config_override_get(broker_overrides(kafka_shard(r)), broker_name)
                           : NULL;
@@ -23,7 +23,7 @@ static bool describe_synonyms(struct kafka_request *r, const struct config_def *
         const char *name, *value;
         int8_t source;
     } found[SYNONYMS_MAX] = {
-        {def->name, own, SOURCE_TOPIC},
+        {def->name, set_here, def->scope == CONFIG_GROUP ? SOURCE_GROUP : SOURCE_TOPIC},
         {broker_name, set, set != NULL ? kafka_broker_source(r, broker_name, set) : 0},
         {broker_name != NULL ? broker_name : def->name, def->preset, SOURCE_DEFAULT},
     };
@@ -42,12 +42,12 @@ static bool describe_synonyms(struct kafka_request *r, const struct config_def *
 }
 
 static bool describe_entry(struct kafka_request *r, const struct config_def *def,
-                           const struct config_overrides *topic,
+                           const struct config_overrides *own,
                            struct kafka_describe_configs_response_config *out)
 {
     const struct kafka_describe_configs_request *q = r->message;
     struct kafka_config_entry entry;
-    kafka_config_entry(r, def, topic, &entry);
+    kafka_config_entry(r, def, own, &entry);
     out->name = slice_cstr(def->name);
     out->value = entry.value;
     out->read_only = entry.read_only;
@@ -55,7 +55,7 @@ static bool describe_entry(struct kafka_request *r, const struct config_def *def
     out->config_type = entry.type;
     if (q->include_documentation)
         out->documentation = slice_cstr(def->doc);
-    return !q->include_synonyms || describe_synonyms(r, def, topic, out);
+    return !q->include_synonyms || describe_synonyms(r, def, own, out);
 }
 
 static bool key_wanted(const struct kafka_describe_configs_request_resource *q, const char *name)
@@ -70,7 +70,7 @@ static bool key_wanted(const struct kafka_describe_configs_request_resource *q, 
 
 static bool describe_entries(struct kafka_request *r,
                              const struct kafka_describe_configs_request_resource *q,
-                             enum config_scope scope, const struct config_overrides *topic,
+                             enum config_scope scope, const struct config_overrides *own,
                              struct kafka_describe_configs_response_resource *out)
 {
     out->configs = kafka_alloc_default(r, &kafka_describe_configs_response_config_type,
@@ -80,9 +80,28 @@ static bool describe_entries(struct kafka_request *r,
     for (size_t i = 0; i < config_defs_count; i++) {
         const struct config_def *def = &config_defs[i];
         if (def->scope == scope && key_wanted(q, def->name) &&
-            !describe_entry(r, def, topic, &out->configs[out->configs_count++]))
+            !describe_entry(r, def, own, &out->configs[out->configs_count++]))
             return false;
     }
+    return true;
+}
+
+// The default of all brokers: only what was set while running, and as such. One node has one place
+// for both.
+static bool describe_broker_default(struct kafka_request *r,
+                                    const struct kafka_describe_configs_request_resource *q,
+                                    struct kafka_describe_configs_response_resource *out)
+{
+    if (!describe_entries(r, q, CONFIG_BROKER, NULL, out))
+        return false;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < out->configs_count; i++) {
+        if (out->configs[i].config_source != SOURCE_DYNAMIC_BROKER)
+            continue;
+        out->configs[kept] = out->configs[i];
+        out->configs[kept++].config_source = SOURCE_DYNAMIC_DEFAULT_BROKER;
+    }
+    out->configs_count = kept;
     return true;
 }
 
@@ -109,6 +128,11 @@ static bool describe_resource(struct kafka_request *r,
         describe_refuse(r, err, err_text(err), out);
         return true;
     }
+    if (q->resource_type == RESOURCE_GROUP)
+        return describe_entries(r, q, CONFIG_GROUP,
+                                group_overrides(kafka_shard(r), q->resource_name), out);
+    if (q->resource_type == RESOURCE_BROKER && q->resource_name.len == 0)
+        return describe_broker_default(r, q, out);
     bool ours = kafka_resource_is_self(r, q->resource_name);
     if (q->resource_type == RESOURCE_BROKER && ours)
         return describe_entries(r, q, CONFIG_BROKER, NULL, out);

@@ -27,7 +27,7 @@ struct change {
     char *why;
     struct topic after; // the topic as it will be (create, grow, alter: new memory); for delete
                         // only id and name
-    struct config_overrides broker_after;
+    struct config_overrides settings_after; // of the broker or of a group
     struct node_broadcast broadcast;
     bool started;
 };
@@ -88,7 +88,7 @@ static void change_end(struct change *c, int err)
     node_call_reply(c->call);
     list_remove(&c->link);
     topic_free(&c->after);
-    config_overrides_fini(&c->broker_after);
+    config_overrides_fini(&c->settings_after);
     mem_free(c->name);
     mem_free(c);
     changes_go_on(shard);
@@ -171,7 +171,7 @@ static void apply_alter(struct shard *shard, const struct change *c)
 static void apply_broker(struct shard *shard, const struct change *c)
 {
     config_overrides_fini(&shard->broker_overrides);
-    config_overrides_copy(&shard->broker_overrides, &c->broker_after);
+    config_overrides_copy(&shard->broker_overrides, &c->settings_after);
     shard_broker_changed(shard);
     MAP_FOR_SAFE (it, &shard->topics_by_id) {
         struct map_node *node = CONTAINER_OF(it, struct map_node, order);
@@ -179,11 +179,17 @@ static void apply_broker(struct shard *shard, const struct change *c)
     }
 }
 
+static void apply_group(struct shard *shard, const struct change *c)
+{
+    group_settings_set(shard, slice_cstr(c->name), &c->settings_after);
+}
+
 static void spread_run(struct node_broadcast *broadcast, struct node_call *call)
 {
     static void (*const apply[])(struct shard *, const struct change *) = {
-        [CHANGE_CREATE] = apply_create, [CHANGE_DELETE] = apply_delete, [CHANGE_GROW] = apply_grow,
-        [CHANGE_ALTER] = apply_alter,   [CHANGE_BROKER] = apply_broker,
+        [CHANGE_CREATE] = apply_create, [CHANGE_DELETE] = apply_delete,
+        [CHANGE_GROW] = apply_grow,     [CHANGE_ALTER] = apply_alter,
+        [CHANGE_BROKER] = apply_broker, [CHANGE_GROUP] = apply_group,
     };
     const struct change *c = CONTAINER_OF(broadcast, struct change, broadcast);
     apply[c->kind](call->to, c);
@@ -431,15 +437,15 @@ static void alter_begin(struct change *c)
 static void broker_begin(struct change *c)
 {
     struct topic_alter *r = CONTAINER_OF(c->call, struct topic_alter, call);
-    config_overrides_copy(&c->broker_after, &c->shard->broker_overrides);
-    int err = overrides_change(&c->broker_after, CONFIG_BROKER, r, c->why);
+    config_overrides_copy(&c->settings_after, &c->shard->broker_overrides);
+    int err = overrides_change(&c->settings_after, CONFIG_BROKER, r, c->why);
     if (err != 0 || r->validate_only || r->changes_count == 0) {
         change_end(c, err);
         return;
     }
     for (uint32_t i = 0; i < r->changes_count; i++) {
         char *name = mem_strndup((const char *)r->changes[i].name.data, r->changes[i].name.len);
-        const char *text = config_override_get(&c->broker_after, name);
+        const char *text = config_override_get(&c->settings_after, name);
         const struct state_record record = {STATE_BROKER_CONFIG, slice_cstr(name),
                                             text != NULL ? slice_cstr(text) : SLICE_NULL};
         record_write(c, &record, i + 1 == r->changes_count);
@@ -447,11 +453,45 @@ static void broker_begin(struct change *c)
     }
 }
 
+// A group need not be there: what it is to find when it comes may be set before.
+static void group_begin(struct change *c)
+{
+    const struct topic_alter *r = CONTAINER_OF(c->call, struct topic_alter, call);
+    struct slice name = slice_cstr(c->name);
+    const struct config_overrides *now = group_overrides(c->shard, name);
+    if (name.len == 0 || name.len != r->name.len || name.len > INT16_MAX) {
+        change_refuse(c, ERR_INVALID_REQUEST, "The group's name is not valid.");
+        return;
+    }
+    if (now == NULL && c->shard->group_settings.count >= GROUP_SETTINGS_MAX) {
+        change_refuse(c, ERR_INVALID_REQUEST, "At most %d groups have settings of their own.",
+                      GROUP_SETTINGS_MAX);
+        return;
+    }
+    if (now != NULL)
+        config_overrides_copy(&c->settings_after, now);
+    int err = overrides_change(&c->settings_after, CONFIG_GROUP, r, c->why);
+    if (err != 0 || r->validate_only) {
+        change_end(c, err);
+        return;
+    }
+    struct buf value;
+    buf_init(&value, 1U << 20);
+    group_settings_record(&c->settings_after, &value);
+    ASSERT(value.err == 0);
+    bool none = c->settings_after.count == 0;
+    const struct state_record record = {STATE_GROUP_CONFIG, name,
+                                        none ? SLICE_NULL : buf_slice(&value)};
+    record_write(c, &record, true);
+    buf_fini(&value);
+}
+
 static void change_begin(struct change *c)
 {
     static void (*const begin[])(struct change *) = {
-        [CHANGE_CREATE] = create_begin, [CHANGE_DELETE] = delete_begin, [CHANGE_GROW] = grow_begin,
-        [CHANGE_ALTER] = alter_begin,   [CHANGE_BROKER] = broker_begin,
+        [CHANGE_CREATE] = create_begin, [CHANGE_DELETE] = delete_begin,
+        [CHANGE_GROW] = grow_begin,     [CHANGE_ALTER] = alter_begin,
+        [CHANGE_BROKER] = broker_begin, [CHANGE_GROUP] = group_begin,
     };
     ASSERT(!c->started);
     c->started = true;
@@ -482,7 +522,7 @@ void catalogue_fini(struct shard *shard)
         struct change *change = CONTAINER_OF(it, struct change, link);
         list_remove(it);
         topic_free(&change->after);
-        config_overrides_fini(&change->broker_after);
+        config_overrides_fini(&change->settings_after);
         mem_free(change->broadcast.calls);
         mem_free(change->name);
         mem_free(change);
@@ -519,6 +559,8 @@ void catalogue_cut(struct shard *shard, bool full, struct buf *out)
         if (given == NULL || strcmp(given, o->value) != 0)
             state_put(out, &record);
     }
+    if (full)
+        group_settings_cut(shard, out);
     buf_put_slice(&c->in_cut, buf_slice(&c->delta));
     buf_clear(&c->delta);
     if (!bug(BUG_LOST_DELETE))

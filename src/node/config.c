@@ -19,9 +19,12 @@ const struct config_def config_defs[] = {
     {name, CONFIG_TOPIC, CONFIG_##type, preset, broker, min, max, values, acts, true, doc},
 #define B(name, type, preset, min, max, values, acts, dynamic, doc) \
     {name, CONFIG_BROKER, CONFIG_##type, preset, NULL, min, max, values, acts, dynamic, doc},
+#define G(name, type, preset, min, max, values, doc) \
+    {name, CONFIG_GROUP, CONFIG_##type, preset, NULL, min, max, values, false, true, doc},
 #include "../../schema/config.tab"
 #undef T
 #undef B
+#undef G
 };
 const size_t config_defs_count = sizeof config_defs / sizeof config_defs[0];
 
@@ -223,10 +226,11 @@ int config_override_change(struct config_overrides *o, enum config_scope scope,
                            const struct config_change *change, char *why, size_t why_size)
 {
     const struct config_def *def = config_find(scope, change->name);
+    static const char *const scopes[] = {
+        [CONFIG_TOPIC] = "topic", [CONFIG_BROKER] = "broker", [CONFIG_GROUP] = "group"};
     if (def == NULL) {
-        (void)snprintf(why, why_size, "Unknown %s config name: %.*s",
-                       scope == CONFIG_TOPIC ? "topic" : "broker", (int)change->name.len,
-                       (const char *)change->name.data);
+        (void)snprintf(why, why_size, "Unknown %s config name: %.*s", scopes[scope],
+                       (int)change->name.len, (const char *)change->name.data);
         return ERR_INVALID_CONFIG;
     }
     if (change->op == CONFIG_DELETE) {
@@ -261,16 +265,15 @@ int config_override_change(struct config_overrides *o, enum config_scope scope,
 
 // ---- what is in force
 
-const char *config_effective_text(const struct config_def *def,
-                                  const struct config_overrides *topic,
+const char *config_effective_text(const struct config_def *def, const struct config_overrides *own,
                                   const struct config_overrides *broker,
                                   enum config_source *out_source)
 {
-    const char *text = topic != NULL ? config_override_get(topic, def->name) : NULL;
-    *out_source = CONFIG_FROM_TOPIC;
+    const char *text = own != NULL ? config_override_get(own, def->name) : NULL;
+    *out_source = CONFIG_FROM_OWN;
     if (text != NULL)
         return text;
-    const char *inherited = def->scope == CONFIG_TOPIC ? def->broker_name : def->name;
+    const char *inherited = def->scope == CONFIG_BROKER ? def->name : def->broker_name;
     text = broker != NULL && inherited != NULL ? config_override_get(broker, inherited) : NULL;
     *out_source = CONFIG_FROM_BROKER;
     if (text != NULL)

@@ -13,7 +13,7 @@
 
 enum service_class { CLASS_BULK, CLASS_STANDARD, CLASS_REALTIME }; // by rising claim
 
-enum config_scope { CONFIG_TOPIC = 1, CONFIG_BROKER = 2 };
+enum config_scope { CONFIG_TOPIC = 1, CONFIG_BROKER = 2, CONFIG_GROUP = 3 };
 enum config_type {
     CONFIG_BOOL,
     CONFIG_STRING,
@@ -119,9 +119,9 @@ void config_broker_effective(const struct config_overrides *broker, struct broke
 void config_topic_effective(const struct config_overrides *topic,
                             const struct config_overrides *broker, struct topic_config *out);
 // The text of the effective value and where it comes from, for DescribeConfigs.
-enum config_source { CONFIG_FROM_PRESET, CONFIG_FROM_BROKER, CONFIG_FROM_TOPIC };
-const char *config_effective_text(const struct config_def *def,
-                                  const struct config_overrides *topic,
+// `own` is what was set on the topic or the group.
+enum config_source { CONFIG_FROM_PRESET, CONFIG_FROM_BROKER, CONFIG_FROM_OWN };
+const char *config_effective_text(const struct config_def *def, const struct config_overrides *own,
                                   const struct config_overrides *broker,
                                   enum config_source *out_source);
 

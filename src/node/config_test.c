@@ -62,7 +62,7 @@ static void test_topic_inherits_and_overrides(void **state)
     enum config_source source;
     const struct config_def *def = config_find(CONFIG_TOPIC, slice_cstr("retention.ms"));
     assert_string_equal(config_effective_text(def, &topic, &broker, &source), "7");
-    assert_int_equal(source, CONFIG_FROM_TOPIC);
+    assert_int_equal(source, CONFIG_FROM_OWN);
     assert_int_equal(
         set(&topic, CONFIG_TOPIC, CONFIG_DELETE, "retention.ms", NULL, why, sizeof why), 0);
     assert_string_equal(config_effective_text(def, &topic, &broker, &source), "5");

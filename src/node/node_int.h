@@ -54,6 +54,7 @@ struct shard {
     struct groups *groups;
     struct map partitions; // by log_key
     struct map topics_by_name, topics_by_id;
+    struct map group_settings;                // by the group's name
     struct config_overrides broker_overrides; // each shard has its copy
     struct broker_config broker;
     struct topic_config plain_topic; // what a topic without overrides gets
@@ -124,7 +125,14 @@ void shard_broker_changed(struct shard *shard); // recomputes effective values
 void shard_cut(void *arg, struct checkpoint_cut *cut);
 void shard_cut_settled(void *arg, bool installed);
 // catalogue.c
-enum change_kind { CHANGE_CREATE, CHANGE_DELETE, CHANGE_GROW, CHANGE_ALTER, CHANGE_BROKER };
+enum change_kind {
+    CHANGE_CREATE,
+    CHANGE_DELETE,
+    CHANGE_GROW,
+    CHANGE_ALTER,
+    CHANGE_BROKER,
+    CHANGE_GROUP
+};
 // On shard 0: checks, journals and spreads the change that `call` asks for; then answers the call.
 // *err and why (TOPIC_WHY_MAX) tell the result.
 void catalogue_change(enum change_kind kind, struct node_call *call, struct slice name, int *err,
@@ -138,6 +146,19 @@ void producer_ids_request(struct shard *shard);
 // topic_record.c: value of STATE_TOPIC; the key is the UUID
 void topic_record_put(const struct topic *topic, struct buf *out);
 int topic_record_get(struct slice value, struct topic *out); // name and overrides are new memory
+// The settings inside, also of other records; unknown ones are dropped. `in` carries the error.
+void overrides_put(const struct config_overrides *overrides, struct buf *out);
+void overrides_get(struct cursor *in, enum config_scope scope, uint16_t count,
+                   struct config_overrides *out);
+// group_settings.c: settings of consumer groups; each shard has its copy. The value of
+// STATE_GROUP_CONFIG; the key is the group's name.
+void group_settings_init(struct shard *shard);
+void group_settings_fini(struct shard *shard);
+void group_settings_set(struct shard *shard, struct slice group,
+                        const struct config_overrides *overrides); // none: forgets the group
+int group_settings_restore(struct shard *shard, const struct state_record *record);
+void group_settings_record(const struct config_overrides *overrides, struct buf *out);
+void group_settings_cut(struct shard *shard, struct buf *out); // a state record for each group
 // topics.c: the replica
 struct topic_entry *topic_entry_add(struct shard *shard,
                                     struct topic *topic); // takes over name and overrides

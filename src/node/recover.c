@@ -141,6 +141,14 @@ static int apply_broker_config(struct node *node, const struct state_record *r)
     return 0;
 }
 
+static int apply_group_config(struct node *node, const struct state_record *r)
+{
+    int err = 0;
+    for (uint32_t i = 0; err == 0 && i < node->options.shards_count; i++)
+        err = group_settings_restore(&node->shards[i], r);
+    return err;
+}
+
 static int record_apply(void *arg, const struct state_record *record)
 {
     struct node *node = arg;
@@ -159,6 +167,8 @@ static int record_apply(void *arg, const struct state_record *record)
         return apply_group(node, record);
     case STATE_BROKER_CONFIG:
         return apply_broker_config(node, record);
+    case STATE_GROUP_CONFIG:
+        return apply_group_config(node, record);
     default:
         return ERR_FORMAT_VERSION; // written by a newer version
     }

@@ -284,6 +284,7 @@ static void shard_maps(struct shard *shard)
     map_init(&shard->partitions, partition_eq, shard->hash_seed);
     map_init(&shard->topics_by_name, topic_name_eq, shard->hash_seed);
     map_init(&shard->topics_by_id, topic_id_eq, shard->hash_seed);
+    group_settings_init(shard);
 }
 
 static struct groups *shard_make_groups(struct shard *shard)
@@ -355,5 +356,6 @@ void shard_fini(struct shard *shard)
     map_fini(&shard->partitions);
     map_fini(&shard->topics_by_name);
     map_fini(&shard->topics_by_id);
+    group_settings_fini(shard);
     config_overrides_fini(&shard->broker_overrides);
 }

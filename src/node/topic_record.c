@@ -22,6 +22,19 @@
 
 #define TOPIC_RECORD_VERSION 1
 
+void overrides_put(const struct config_overrides *overrides, struct buf *out)
+{
+    for (size_t i = 0; i < overrides->count; i++) {
+        const struct config_override *o = &overrides->items[i];
+        struct slice name = slice_cstr(o->def->name);
+        struct slice value = slice_cstr(o->value);
+        buf_put_le16(out, (uint16_t)name.len);
+        buf_put_le16(out, (uint16_t)value.len);
+        buf_put_slice(out, name);
+        buf_put_slice(out, value);
+    }
+}
+
 void topic_record_put(const struct topic *topic, struct buf *out)
 {
     ASSERT(topic->name.len > 0);
@@ -33,19 +46,12 @@ void topic_record_put(const struct topic *topic, struct buf *out)
     buf_put_le64(out, (uint64_t)topic->created_ms);
     buf_put_le16(out, (uint16_t)topic->overrides.count);
     buf_put_slice(out, topic->name);
-    for (size_t i = 0; i < topic->overrides.count; i++) {
-        const struct config_override *o = &topic->overrides.items[i];
-        struct slice name = slice_cstr(o->def->name);
-        struct slice value = slice_cstr(o->value);
-        buf_put_le16(out, (uint16_t)name.len);
-        buf_put_le16(out, (uint16_t)value.len);
-        buf_put_slice(out, name);
-        buf_put_slice(out, value);
-    }
+    overrides_put(&topic->overrides, out);
 }
 
 // A setting that this version does not know is dropped: the topic is worth more than the setting.
-static void override_get(struct cursor *in, struct config_overrides *overrides)
+static void override_get(struct cursor *in, enum config_scope scope,
+                         struct config_overrides *overrides)
 {
     uint16_t name_len = cursor_le16(in);
     uint16_t value_len = cursor_le16(in);
@@ -54,7 +60,15 @@ static void override_get(struct cursor *in, struct config_overrides *overrides)
     change.value = cursor_bytes(in, value_len);
     char why[256];
     if (in->err == 0)
-        (void)config_override_change(overrides, CONFIG_TOPIC, &change, why, sizeof why);
+        (void)config_override_change(overrides, scope, &change, why, sizeof why);
+}
+
+void overrides_get(struct cursor *in, enum config_scope scope, uint16_t count,
+                   struct config_overrides *out)
+{
+    config_overrides_init(out);
+    for (uint16_t i = 0; i < count && in->err == 0; i++)
+        override_get(in, scope, out);
 }
 
 int topic_record_get(struct slice value, struct topic *out)
@@ -69,9 +83,7 @@ int topic_record_get(struct slice value, struct topic *out)
     t.created_ms = (int64_t)cursor_le64(&in);
     uint16_t overrides = cursor_le16(&in);
     t.name = cursor_bytes(&in, name_len);
-    config_overrides_init(&t.overrides);
-    for (uint16_t i = 0; i < overrides && in.err == 0; i++)
-        override_get(&in, &t.overrides);
+    overrides_get(&in, CONFIG_TOPIC, overrides, &t.overrides);
     if (in.err != 0 || cursor_left(&in) != 0 || t.partitions_count > TOPIC_PARTITIONS_MAX) {
         config_overrides_fini(&t.overrides);
         return ERR_CORRUPT;

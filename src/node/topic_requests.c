@@ -70,8 +70,8 @@ static void alter_run(struct node_call *call)
 {
     struct topic_alter *r = CONTAINER_OF(call, struct topic_alter, call);
     bool broker = r->name.data == NULL;
-    catalogue_change(broker ? CHANGE_BROKER : CHANGE_ALTER, call, broker ? slice_cstr("") : r->name,
-                     &r->err, r->why);
+    enum change_kind kind = broker ? CHANGE_BROKER : r->group ? CHANGE_GROUP : CHANGE_ALTER;
+    catalogue_change(kind, call, broker ? slice_cstr("") : r->name, &r->err, r->why);
 }
 
 static void alter_done(struct node_call *call)

@@ -34,6 +34,9 @@ const struct broker_config *broker_config(struct shard *shard);
 const struct config_overrides *broker_overrides(struct shard *shard);
 // What the command line, the file and the environment said at the start.
 const struct config_overrides *broker_given(struct shard *shard);
+// What was set on a consumer group, NULL if nothing.
+const struct config_overrides *group_overrides(struct shard *shard, struct slice group);
+#define GROUP_SETTINGS_MAX 10000 // groups with settings of their own
 // Kafka's rule, for the sake of metrics whose names have no dots: two topics may not differ only in
 // '.' and '_'. The topic that is in the way, or NULL.
 bool topic_names_collide(struct slice a, struct slice b);
@@ -88,6 +91,7 @@ void topic_grow_start(struct shard *shard, struct topic_grow *request);
 
 struct topic_alter { // changes overrides; a broker's dynamic settings when name is null
     struct slice name;
+    bool group; // the name is a consumer group's, which need not exist
     const struct config_change *changes;
     uint32_t changes_count;
     bool replace_all; // AlterConfigs of old: what is not named goes back to its default
