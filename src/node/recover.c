@@ -208,8 +208,12 @@ static int frame_apply(void *arg, const struct journal_replayed *frame)
     if (frame->kind == JOURNAL_STATE) {
         struct cursor in = cursor_of(frame->body);
         struct state_record record;
-        int err = state_get(&in, &record);
-        return err != 0 ? ERR_CORRUPT : record_apply(node, &record);
+        if (state_get(&in, &record) != 0)
+            return ERR_CORRUPT;
+        // No snapshot has it: the next one, which lets the journal forget it, must carry it.
+        if (record.kind == STATE_TOPIC || record.kind == STATE_BROKER_CONFIG)
+            state_put(&node->shards[0].catalogue.delta, &record);
+        return record_apply(node, &record);
     }
     if (frame->kind == JOURNAL_BATCH || frame->kind == JOURNAL_REFERENCE ||
         frame->kind == JOURNAL_LOG_START)
