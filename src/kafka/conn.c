@@ -148,7 +148,7 @@ void kafka_conn_forget(struct kafka_conn *conn)
     ASSERT(list_empty(&conn->requests));
     ASSERT(conn->requests_count == 0);
     blob_unref(conn->frame);
-    mem_free(conn->held);
+    kafka_conn_drop_held(conn);
     list_remove(&conn->starved);
     list_remove(&conn->dirty);
     list_remove(&conn->link);

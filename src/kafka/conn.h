@@ -57,6 +57,7 @@ bool kafka_conn_sending(const struct kafka_conn *conn);
 // conn_read.c: reads and frames; false when the connection must be closed.
 bool kafka_conn_read(struct kafka_conn *conn);
 bool kafka_conn_read_held(struct kafka_conn *conn);
+void kafka_conn_drop_held(struct kafka_conn *conn);
 bool kafka_conn_may_read(const struct kafka_conn *conn);
 void kafka_conn_enter(struct kafka_conn *conn, enum conn_state state); // asserts the edge
 

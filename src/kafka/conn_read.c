@@ -144,6 +144,8 @@ static bool conn_feed_new(struct kafka_conn *conn, const uint8_t *data, size_t l
         conn->held = mem_dup(data + used, len - used);
         conn->held_at = 0;
         conn->held_len = (uint32_t)(len - used);
+        // They are there already and cannot be refused, at most one scratch buffer of them.
+        budget_force(shard_request_budget(conn->door->shard), conn->held_len);
     }
     return true;
 }
@@ -155,11 +157,18 @@ bool kafka_conn_read_held(struct kafka_conn *conn)
     ASSERT(conn->held_at < conn->held_len);
     bool ok = conn_feed(conn, conn->held + conn->held_at, conn->held_len - conn->held_at, &used);
     conn->held_at += (uint32_t)used;
-    if (conn->held_at == conn->held_len) {
-        mem_free(conn->held);
-        conn->held = NULL;
-    }
+    if (conn->held_at == conn->held_len)
+        kafka_conn_drop_held(conn);
     return ok;
+}
+
+void kafka_conn_drop_held(struct kafka_conn *conn)
+{
+    if (conn->held == NULL)
+        return;
+    budget_give(shard_request_budget(conn->door->shard), conn->held_len);
+    mem_free(conn->held);
+    conn->held = NULL;
 }
 
 static bool conn_ended(struct kafka_conn *conn, int64_t err)

@@ -187,17 +187,26 @@ static void door_evict(struct kafka_door *door)
         kafka_conn_close(victim);
 }
 
+static void door_retry_later(struct kafka_door *door)
+{
+    io_timer_start(door->io, &door->retry, io_now_ns(door->io) + KAFKA_STARVED_RETRY_NS);
+}
+
 // Memory comes back from any thread that drops a blob, and nobody tells: so starved connections
-// look again soon.
+// look again soon, those that have waited longest first. Ten thousand that look in vain every time
+// would be a load of their own.
 static void door_retry(struct io_timer *timer)
 {
     struct kafka_door *door = CONTAINER_OF(timer, struct kafka_door, retry);
+    struct list *it;
     door_evict(door);
-    LIST_FOR_SAFE (it, &door->starved) {
-        struct kafka_conn *conn = CONTAINER_OF(it, struct kafka_conn, starved);
-        list_remove(&conn->starved);
-        kafka_conn_answered(conn);
+    for (uint32_t i = 0; i < KAFKA_STARVED_RETRIES; i++) {
+        if ((it = list_pop_front(&door->starved)) == NULL)
+            return;
+        kafka_conn_answered(CONTAINER_OF(it, struct kafka_conn, starved));
     }
+    if (!list_empty(&door->starved))
+        door_retry_later(door);
 }
 
 void kafka_door_starved(struct kafka_door *door, struct kafka_conn *conn)
@@ -205,7 +214,7 @@ void kafka_door_starved(struct kafka_door *door, struct kafka_conn *conn)
     ASSERT(list_empty(&conn->starved));
     list_push_back(&door->starved, &conn->starved);
     if (!io_timer_running(&door->retry))
-        io_timer_start(door->io, &door->retry, io_now_ns(door->io) + KAFKA_STARVED_RETRY_NS);
+        door_retry_later(door);
 }
 
 void kafka_door_unblocked(struct kafka_door *door)

@@ -7,13 +7,12 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/budget.h"
 #include "base/endian.h"
 #include "base/mem.h"
 
 struct kafka_sessions {
     struct io *io;
-    struct budget *budget;
+    struct budget budget;
     uint32_t max;
     struct map by_id;
     struct list lru; // least recently used first
@@ -37,7 +36,7 @@ struct kafka_sessions *kafka_sessions_create(struct io *io, struct budget *budge
 {
     struct kafka_sessions *s = mem_zalloc(sizeof *s);
     s->io = io;
-    s->budget = budget;
+    budget_init(&s->budget, budget->limit_bytes / KAFKA_SESSIONS_SHARE, budget);
     s->max = max;
     map_init(&s->by_id, session_eq, seed);
     list_init(&s->lru);
@@ -78,18 +77,17 @@ static int32_t session_new_id(struct kafka_sessions *sessions)
     return id;
 }
 
+// Makes room among the sessions, for one more or for the partitions that it will have.
 static bool session_slot(struct kafka_sessions *sessions)
 {
-    if (sessions->by_id.count < sessions->max)
-        return true;
+    bool crowded = budget_used(&sessions->budget) > sessions->budget.limit_bytes / 4 * 3;
     struct list *oldest = list_first(&sessions->lru);
-    if (oldest == NULL)
-        return false;
-    struct kafka_session *session = CONTAINER_OF(oldest, struct kafka_session, lru);
-    if (io_now_ns(sessions->io) - session->used_ns < KAFKA_SESSION_EVICT_NS)
-        return false;
-    kafka_session_close(session);
-    return true;
+    if (oldest != NULL && (crowded || sessions->by_id.count >= sessions->max)) {
+        struct kafka_session *session = CONTAINER_OF(oldest, struct kafka_session, lru);
+        if (io_now_ns(sessions->io) - session->used_ns >= KAFKA_SESSION_EVICT_NS)
+            kafka_session_close(session);
+    }
+    return sessions->by_id.count < sessions->max;
 }
 
 // ---- a session
@@ -111,7 +109,8 @@ static uint64_t part_hash(const struct map *map, const struct part_key *key)
 
 struct kafka_session *kafka_session_new(struct kafka_sessions *sessions, bool by_id)
 {
-    if (!session_slot(sessions) || budget_take(sessions->budget, sizeof(struct kafka_session)) != 0)
+    if (!session_slot(sessions) ||
+        budget_take(&sessions->budget, sizeof(struct kafka_session)) != 0)
         return NULL;
     struct kafka_session *session = mem_zalloc(sizeof *session);
     session->sessions = sessions;
@@ -147,7 +146,7 @@ void kafka_session_close(struct kafka_session *session)
     map_fini(&session->parts);
     map_remove(&session->sessions->by_id, &session->node);
     list_remove(&session->lru);
-    budget_give(session->sessions->budget, sizeof *session);
+    budget_give(&session->sessions->budget, sizeof *session);
     mem_free(session);
 }
 
@@ -171,7 +170,7 @@ struct kafka_session_part *kafka_session_add(struct kafka_session *session, stru
     struct part_key key = {session->by_id ? SLICE_NULL : name, *id, partition};
     // One allocation: the name, where there is one, stands behind the struct.
     if (session->parts.count >= KAFKA_SESSION_PARTS_MAX ||
-        budget_take(session->sessions->budget, sizeof *p + key.name.len) != 0)
+        budget_take(&session->sessions->budget, sizeof *p + key.name.len) != 0)
         return NULL;
     p = mem_zalloc(sizeof *p + key.name.len);
     if (key.name.data != NULL) {
@@ -190,7 +189,7 @@ struct kafka_session_part *kafka_session_add(struct kafka_session *session, stru
 void kafka_session_drop(struct kafka_session *session, struct kafka_session_part *part)
 {
     map_remove(&session->parts, &part->node);
-    budget_give(session->sessions->budget, sizeof *part + part->name.len);
+    budget_give(&session->sessions->budget, sizeof *part + part->name.len);
     mem_free(part);
 }
 

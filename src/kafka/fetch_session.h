@@ -5,19 +5,21 @@
 //
 // One cache per door: a session is found again only on the shard that made it, which is where its
 // connection lives; after a reconnect the client is told FETCH_SESSION_ID_NOT_FOUND and begins
-// anew, as it would with a Kafka broker that has restarted. Memory comes from the shard's budget:
-// where there is none, or no slot, a client gets no session, which every client understands.
+// anew, as it would with a Kafka broker that has restarted. Memory comes from the shard's budget,
+// of which all sessions together may take a part only, since they outlive their connections: where
+// there is none, or no slot, a client gets no session, which every client understands.
 #ifndef WEIR_KAFKA_FETCH_SESSION_H
 #define WEIR_KAFKA_FETCH_SESSION_H
 
+#include "base/budget.h"
 #include "base/map.h"
 #include "base/uuid.h"
 #include "io/io.h"
 
 #define KAFKA_SESSION_EVICT_NS  (120 * INT64_C(1000000000)) // unused for so long: may be replaced
 #define KAFKA_SESSION_PARTS_MAX 100000
+#define KAFKA_SESSIONS_SHARE    8 // the part of the shard's budget that is theirs: one in so many
 
-struct budget;
 struct kafka_sessions;
 
 // What a session knows of a partition: what the client asked for last, and what it was told last.

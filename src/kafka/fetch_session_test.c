@@ -106,13 +106,20 @@ static void test_memory_is_bounded(void **state)
 {
     (void)state;
     struct cache c;
-    cache_init(&c, 10, 4096);
+    cache_init(&c, 10, 4096 * KAFKA_SESSIONS_SHARE);
     struct kafka_session *s = kafka_session_new(c.sessions, true);
     int32_t added = 0;
     while (added < 1000 && kafka_session_add(s, SLICE_NULL, &no_id, added) != NULL)
         added++;
     assert_true(added > 10);
     assert_true(added < 100);
+    assert_true(budget_used(&c.budget) <= 4096); // the rest is for requests
+    // One that is not used any more makes room, although there are slots.
+    (void)sim_run_until(c.sim, sim_now_ns(c.sim) + KAFKA_SESSION_EVICT_NS + 1, NULL, NULL);
+    s = kafka_session_new(c.sessions, true);
+    assert_non_null(s);
+    assert_int_equal(kafka_sessions_count(c.sessions), 1);
+    assert_non_null(kafka_session_add(s, SLICE_NULL, &no_id, 0));
     kafka_session_close(s);
     assert_int_equal(budget_used(&c.budget), 0);
     cache_fini(&c);

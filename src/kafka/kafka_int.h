@@ -30,6 +30,7 @@ struct kafka_sessions;
 #define KAFKA_ANSWER_MAX       (64U << 20) // bytes of an answer without its records
 #define KAFKA_STARVED_RETRY_NS (10 * INT64_C(1000000))
 #define KAFKA_QUIET_NS         INT64_C(2000000000) // of an unfinished frame while others starve
+#define KAFKA_STARVED_RETRIES  64U                 // connections that look again at once
 
 // ---- the door
 

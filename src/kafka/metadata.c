@@ -18,8 +18,8 @@ struct metadata_create {
 
 struct metadata {
     struct kafka_metadata_response answer;
-    struct metadata_create *creates; // of topics that are made on the way
-    uint32_t creates_count, creates_left;
+    struct metadata_create *creates; // beside the names: those with r set are made on the way
+    uint32_t creates_left;
     struct slice *names; // named topics, each once
     struct uuid *ids;    // or the ids of those asked for by id (name null)
     uint32_t wanted_count;
@@ -83,12 +83,10 @@ static bool metadata_one_of_all(void *arg, const struct topic *topic)
     return each->ok;
 }
 
-static int metadata_create_error(const struct metadata *m, struct slice name)
+static int metadata_create_error(const struct metadata *m, uint32_t i)
 {
-    for (uint32_t i = 0; i < m->creates_count; i++)
-        if (slice_eq(m->creates[i].create.name, name) && m->creates[i].create.err != 0)
-            return m->creates[i].create.err;
-    return ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    bool failed = m->creates != NULL && m->creates[i].create.err != 0;
+    return failed ? m->creates[i].create.err : ERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
 static bool metadata_wanted(struct kafka_request *r, uint32_t i,
@@ -103,7 +101,7 @@ static bool metadata_wanted(struct kafka_request *r, uint32_t i,
     if (err == 0)
         return metadata_topic(r, topic, out);
     if (err == ERR_UNKNOWN_TOPIC_OR_PARTITION)
-        err = metadata_create_error(m, m->names[i]);
+        err = metadata_create_error(m, i);
     out->error_code = err_kafka(err);
     out->name = m->names[i];
     out->topic_id = m->ids[i];
@@ -213,7 +211,8 @@ static bool metadata_create(struct kafka_request *r)
         if (name.data == NULL || topic_by_name(kafka_shard(r), name) != NULL ||
             topic_name_check(name) != 0)
             continue;
-        struct metadata_create *c = &m->creates[m->creates_count++];
+        struct metadata_create *c = &m->creates[i];
+        m->creates_left++;
         c->r = r;
         c->create = (struct topic_create){
             .name = name,
@@ -223,10 +222,18 @@ static bool metadata_create(struct kafka_request *r)
             .done = metadata_created,
         };
     }
-    m->creates_left = m->creates_count;
-    for (uint32_t i = 0; i < m->creates_count; i++)
-        topic_create_start(kafka_shard(r), &m->creates[i].create);
-    return m->creates_count > 0;
+    if (m->creates_left == 0)
+        return false;
+    // The last one that is done answers, and with it all of this may be gone.
+    struct metadata_create *creates = m->creates;
+    uint32_t left = m->creates_left;
+    for (uint32_t i = 0; left > 0; i++) {
+        if (creates[i].r == NULL)
+            continue;
+        left--;
+        topic_create_start(kafka_shard(r), &creates[i].create);
+    }
+    return true;
 }
 
 void kafka_metadata_handle(struct kafka_request *r)
