@@ -6,7 +6,8 @@
 //   session id, epoch   meaning
 //   any, -1             no session; one that is named ends
 //   any, 0              everything is named; the answer may open a session
-//   id, n               only what changed is named; n must be the epoch that the session expects
+//   id, n               only what changed is named; n must be the epoch that the session expects;
+//                       when nothing is left in it the session ends
 #include "kafka/fetch_int.h"
 
 #include "kafka/conn.h"
@@ -113,7 +114,8 @@ static int session_update(struct kafka_session *session, const struct kafka_fetc
     return 0;
 }
 
-// The session of an incremental fetch, brought up to date; or what is wrong with it.
+// The session of an incremental fetch, brought up to date, NULL if that has ended it; or what is
+// wrong with it.
 static int session_continue(struct kafka_request *r, struct kafka_session **out)
 {
     const struct kafka_fetch_request *q = r->message;
@@ -121,10 +123,10 @@ static int session_continue(struct kafka_request *r, struct kafka_session **out)
     struct kafka_session *session = kafka_session_find(r->door->sessions, q->session_id);
     if (session == NULL)
         return ERR_FETCH_SESSION_ID_NOT_FOUND;
-    if (session->by_id != s->by_id)
-        return ERR_FETCH_SESSION_TOPIC_ID_ERROR;
     if (session->epoch != q->session_epoch)
         return ERR_INVALID_FETCH_SESSION_EPOCH;
+    if (session->by_id != s->by_id)
+        return ERR_FETCH_SESSION_TOPIC_ID_ERROR;
     if (session_update(session, q) != 0) {
         // No memory to remember more: without a session the client names everything, which costs
         // memory only while it asks.
@@ -134,6 +136,10 @@ static int session_continue(struct kafka_request *r, struct kafka_session **out)
     ASSERT(session->by_id == s->by_id);
     kafka_session_next(session);
     *out = session;
+    if (session->parts.count == 0) {
+        kafka_session_close(session);
+        *out = NULL;
+    }
     return 0;
 }
 
@@ -142,13 +148,16 @@ static bool fetch_collect(struct kafka_request *r)
     const struct kafka_fetch_request *q = r->message;
     struct fetch_state *s = r->state;
     bool has_sessions = r->version >= FETCH_SESSIONS_SINCE;
-    if (has_sessions && q->session_epoch > 0) {
+    bool full = q->session_epoch == 0 || q->session_epoch == -1;
+    if (has_sessions && !full) {
         struct kafka_session *session;
         int err = session_continue(r, &session);
         if (err != 0) {
             kafka_fetch_refuse(r, err);
             return false;
         }
+        if (session == NULL)
+            return fetch_all_named(r);
         s->session_id = session->id;
         s->incremental = true;
         return fetch_whole_session(r, session);

@@ -169,6 +169,42 @@ static void test_sessions(void **state)
     rig_fini(&rig);
 }
 
+// KIP-227: a session whose last partition is forgotten ends, and the answer says so.
+static void test_a_session_with_nothing_left(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct rig_call c;
+    int32_t zero = 0;
+    rig_init(&rig);
+    topic_make(&rig, "plays", 1);
+    struct kafka_fetch_response *a = fetch(&rig, &c, 0, 0, 0, 1, 0);
+    int32_t session = a->session_id;
+    assert_true(session > 0);
+    kafka_call_fini(&c.call);
+    a = fetch(&rig, &c, session, -7, 0, 0, 0); // neither full nor the next
+    assert_int_equal(a->error_code, 71);
+    kafka_call_fini(&c.call);
+    struct kafka_fetch_request_forgotten_topic forgotten = {
+        .topic = slice_cstr("plays"), .partitions = &zero, .partitions_count = 1};
+    struct kafka_fetch_request q;
+    wire_default(&kafka_fetch_request_type, &q);
+    q.max_bytes = 1 << 20;
+    q.session_id = session;
+    q.session_epoch = 1;
+    q.forgotten_topics_data = &forgotten;
+    q.forgotten_topics_data_count = 1;
+    a = rig_ask(&rig, &c, KAFKA_API_FETCH, 12, &q);
+    assert_int_equal(a->error_code, 0);
+    assert_int_equal(a->session_id, 0);
+    assert_int_equal(a->responses_count, 0);
+    kafka_call_fini(&c.call);
+    a = fetch(&rig, &c, session, 2, 0, 0, 0);
+    assert_int_equal(a->error_code, 70);
+    kafka_call_fini(&c.call);
+    rig_fini(&rig);
+}
+
 static void test_a_waiting_fetch_is_woken(void **state)
 {
     (void)state;
@@ -337,6 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_produce_refuses),
         cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_a_session_with_nothing_left),
         cmocka_unit_test(test_a_waiting_fetch_is_woken),
         cmocka_unit_test(test_marks),
         cmocka_unit_test(test_producer_ids),

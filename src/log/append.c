@@ -347,6 +347,22 @@ static void append_memory(struct log *log, const struct frame_batch *f)
         list_push_back(&log->store->to_write, &log->write_link);
 }
 
+// Batches stay in the tail where they came in, without a copy. But one that is a small part of what
+// it came in would keep all of that in memory for as long, and the tails' budget counts only its
+// own bytes: a request that names a thousand quiet partitions would be held a thousand times over.
+// So what would waste more than a third of itself gets a blob of its own. A reference for the
+// caller.
+static struct blob_piece tail_piece(struct blob_piece piece)
+{
+    struct blob *own;
+    if (piece.len < piece.blob->size / 4 * 3 && blob_create(piece.len, NULL, &own) == 0) {
+        memcpy(own->data, piece.blob->data + piece.off, piece.len);
+        return (struct blob_piece){own, 0, piece.len};
+    }
+    blob_ref(piece.blob);
+    return piece;
+}
+
 int log_append(struct log *log, struct blob_piece piece, const struct batch *batch,
                int32_t leader_epoch, struct log_appended *out)
 {
@@ -383,6 +399,7 @@ int log_append(struct log *log, struct blob_piece piece, const struct batch *bat
         .max_timestamp_ms = batch->max_timestamp_ms,
     };
     ASSERT(f.last_offset < INT64_MAX);
+    piece = tail_piece(piece);
     batch_set_offset(piece.blob->data + piece.off, f.base_offset, leader_epoch);
     log_tail_add(log, &f, piece);
     if (memory)
@@ -393,6 +410,7 @@ int log_append(struct log *log, struct blob_piece piece, const struct batch *bat
         journal_batch(log, &f, piece);
     else if (!memory)
         schedule_write(log);
+    blob_unref(piece.blob); // the tail and the journal have theirs
     store->stats.appended_batches++;
     store->stats.appended_bytes += piece.len;
     log_invariant(log);

@@ -416,6 +416,42 @@ static void test_budget(void **state)
     rig_close(rig);
 }
 
+static void append_small_part(struct rig *test_rig, void *arg)
+{
+    struct batch b;
+    struct blob *request;
+    struct log_appended out;
+    struct blob *small = rig_batch(1, 500, 1000, &b);
+    assert_int_equal(blob_create(1 << 20, arg, &request), 0);
+    memcpy(request->data + 4000, small->data, b.size_bytes);
+    const struct blob_piece piece = {request, 4000, b.size_bytes};
+    assert_int_equal(log_append(test_rig->logs[0], piece, &b, 7, &out), 0);
+    blob_unref(small);
+    blob_unref(request);
+}
+
+// A quiet partition's newest batch does not keep the whole request in memory that it came in.
+static void test_tail_keeps_no_request(void **state)
+{
+    (void)state;
+    struct budget requests;
+    struct buf got;
+    int cold;
+    budget_init(&requests, 8 << 20, NULL);
+    buf_init(&got, 1 << 20);
+    rig_open(rig);
+    for (int i = 0; i < 3; i++)
+        rig_on(rig, rig->shard, append_small_part, &requests);
+    rig_durable(rig, 0, 3);
+    rig_idle(rig);
+    assert_int_equal(budget_used(&requests), 0);
+    read_all(0, 1 << 20, &got, &cold);
+    assert_int_equal(cold, 0);
+    expect_dense(buf_slice(&got), 0);
+    buf_fini(&got);
+    rig_close(rig);
+}
+
 static void test_relaxed(void **state)
 {
     (void)state;
@@ -604,6 +640,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_in_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_budget, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_budget, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tail_keeps_no_request, setup, teardown),
         cmocka_unit_test_setup_teardown(test_relaxed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_relaxed_comes_and_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_relaxed_trimmed_before_a_crash, setup, teardown),

@@ -113,6 +113,17 @@ static int locate(struct read_job *r, struct scan *scan, uint64_t *out_at, struc
     return scan_offset(scan, from, r->offset, out_at, out);
 }
 
+// A batch larger than the whole budget: it must pass somehow, alone.
+static int blob_create_beyond(struct budget *budget, size_t len, struct blob **out)
+{
+    int err = blob_create(len, NULL, out);
+    if (err == 0) {
+        (*out)->budget = budget;
+        budget_force(budget, sizeof **out + len);
+    }
+    return err;
+}
+
 int read_work(struct job *job)
 {
     struct read_job *r = CONTAINER_OF(job, struct read_job, job);
@@ -140,7 +151,7 @@ int read_work(struct job *job)
         err = blob_create((size_t)len, budget, &blob);
     }
     if (err == ERR_BUDGET && budget_used(budget) == 0)
-        err = blob_create((size_t)len, NULL, &blob); // larger than all of it: it must pass somehow
+        err = blob_create_beyond(budget, (size_t)len, &blob);
     if (err == ERR_BUDGET)
         return 0; // held back: answers on their way must leave first
     if (err != 0)
