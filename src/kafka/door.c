@@ -171,10 +171,13 @@ static void door_flush(struct io_msg *msg)
 
 // While somebody starves, an unfinished frame that has stood still for KAFKA_QUIET_NS may be the
 // reason: begun by a stranger and left, or one of so many that each holds what the others wait for,
-// which no waiting would end. The largest goes, one a round; its client sends it again.
+// which no waiting would end. The largest goes, one a round; its client sends it again. While
+// appends wait for the disk it is the log that holds the memory, and waiting ends that.
 static void door_evict(struct kafka_door *door)
 {
     struct kafka_conn *victim = NULL;
+    if (shard_appends_blocked(door->shard))
+        return;
     int64_t before_ns = io_now_ns(door->io) - KAFKA_QUIET_NS;
     LIST_FOR (it, &door->conns) {
         struct kafka_conn *conn = CONTAINER_OF(it, struct kafka_conn, link);

@@ -61,12 +61,12 @@ def crc32c(data):
 
 
 def record(i, value, headers=(), key=None):
-    body = b'\0' + varint(0) + varint(i)
+    body = bytearray(b'\0' + varint(0) + varint(i))
     body += varint(-1) if key is None else varint(len(key)) + key
     body += varint(len(value)) + value + varint(len(headers))
     for name, text in headers:
         body += varint(len(name)) + name + varint(len(text)) + text
-    return varint(len(body)) + body
+    return varint(len(body)) + bytes(body)
 
 
 def batch_of(payload, count, attributes=0, producer=(-1, -1, -1), ts_ms=None):
