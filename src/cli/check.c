@@ -5,6 +5,7 @@
 // beside a running server.
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -30,7 +31,9 @@ struct check {
     struct checkpoint_found checkpoint;
     struct journal_recovery journal;
     struct log_check logs;
-    uint64_t records[16]; // of snapshots, by state kind
+    struct log_settled *settled; // of the snapshots, oldest first: the last one of a log holds
+    size_t settled_count, settled_cap;
+    uint64_t unsettled; // places behind them that are no whole batches
     json_t *faults;
 };
 
@@ -42,15 +45,51 @@ static void fault(struct check *c, const char *path, uint64_t position, const ch
                                                      (json_int_t)position, "what", what));
 }
 
-static void log_fault(void *arg, const char *path, uint64_t position, const char *what)
+// Whether the snapshots speak for this place. Behind them lies what was on its way when the server
+// was killed: the journal has it, and the next start writes it again or cuts it.
+static bool is_settled(const struct check *c, const char *path, uint64_t position)
 {
-    fault(arg, path, position, what);
+    char dir[LOG_DIR_SIZE];
+    const char *name = strrchr(path, '/');
+    if (name == NULL)
+        return true;
+    for (size_t i = c->settled_count; i-- > 0;) {
+        const struct log_settled *s = &c->settled[i];
+        log_dir(&s->key, dir);
+        if (strlen(dir) != (size_t)(name - path) || memcmp(dir, path, strlen(dir)) != 0)
+            continue;
+        long long base = strtoll(name + 1, NULL, 10);
+        if (base != s->base_offset)
+            return base < s->base_offset;
+        // The active segment's indexes are made anew at every start.
+        return strstr(name, ".log") != NULL && position < s->size_bytes;
+    }
+    return false;
 }
 
-static int record_count(void *arg, const struct state_record *record)
+static void log_fault(void *arg, const char *path, uint64_t position, const char *what)
 {
     struct check *c = arg;
-    c->records[record->kind & 15]++;
+    if (c->journal.groups > 0 && !is_settled(c, path, position))
+        c->unsettled++;
+    else
+        fault(c, path, position, what);
+}
+
+static int record_take(void *arg, const struct state_record *record)
+{
+    struct check *c = arg;
+    struct log_settled s;
+    int err = log_record_settled(record, &s);
+    if (err == ERR_NOT_FOUND)
+        return 0;
+    if (err != 0)
+        return err;
+    if (c->settled_count == c->settled_cap) {
+        c->settled_cap = c->settled_cap == 0 ? 64 : c->settled_cap * 2;
+        c->settled = mem_realloc(c->settled, c->settled_cap * sizeof *c->settled);
+    }
+    c->settled[c->settled_count++] = s;
     return 0;
 }
 
@@ -94,7 +133,7 @@ static void check_run(struct io_msg *msg)
     const struct journal_replay replay = {frame_count, frame_verify, c};
     c->err = io_lock(c->io, "LOCK", "weir check\n", &lock);
     if (c->err == 0) {
-        int err = checkpoint_load(c->io, record_count, c, true, &c->checkpoint);
+        int err = checkpoint_load(c->io, record_take, c, true, &c->checkpoint);
         if (err != 0)
             fault(c, "CHECKPOINT", 0,
                   c->checkpoint.damage[0] != '\0' ? c->checkpoint.damage : err_text(err));
@@ -116,13 +155,13 @@ static void check_run(struct io_msg *msg)
 static void print_json(const struct check *c)
 {
     json_t *all = json_pack(
-        "{s:{s:I, s:I, s:I}, s:{s:I, s:I, s:b}, s:{s:I, s:I, s:I, s:I}, s:O}", "checkpoint",
+        "{s:{s:I, s:I, s:I}, s:{s:I, s:I, s:b}, s:{s:I, s:I, s:I, s:I}, s:I, s:O}", "checkpoint",
         "sequence", (json_int_t)c->checkpoint.sequence, "files",
         (json_int_t)c->checkpoint.snapshot_files, "records", (json_int_t)c->checkpoint.records,
         "journal", "groups", (json_int_t)c->journal.groups, "frames", (json_int_t)c->journal.frames,
         "torn_end", (int)c->journal.cut, "logs", "segments", (json_int_t)c->logs.segments,
         "batches", (json_int_t)c->logs.batches, "records", (json_int_t)c->logs.records, "bytes",
-        (json_int_t)c->logs.bytes, "faults", c->faults);
+        (json_int_t)c->logs.bytes, "unsettled", (json_int_t)c->unsettled, "faults", c->faults);
     (void)json_dumpf(all, stdout, JSON_INDENT(2));
     (void)printf("\n");
     json_decref(all);
@@ -140,6 +179,10 @@ static void print_text(const struct check *c)
     (void)printf("logs        %llu segments, %llu batches, %llu records, %llu bytes\n",
                  (ull)c->logs.segments, (ull)c->logs.batches, (ull)c->logs.records,
                  (ull)c->logs.bytes);
+    if (c->unsettled > 0)
+        (void)printf("unclean     %llu places behind the checkpoint, which the next start settles "
+                     "from the journal\n",
+                     (ull)c->unsettled);
     (void)printf("%zu faults\n", json_array_size(c->faults));
 }
 
@@ -198,6 +241,7 @@ static int check(int argc, char **argv)
         code = EX_DATAERR;
     io_real_destroy(c->world);
     json_decref(c->faults);
+    mem_free(c->settled);
     mem_free(c);
     return code;
 }

@@ -187,6 +187,18 @@ void log_retain(struct log *log, int64_t now_ms);
 // Applied to whatever store owns the key. STATE_LOG or STATE_SEGMENT records, from snapshots.
 int log_restore_record(struct log *log, const struct state_record *record);
 int log_record_key(const struct state_record *record, struct log_key *out);
+// What a STATE_LOG record vouches for: of the active segment its first bytes, of segments with
+// larger bases nothing, of those below everything. What lies behind is settled by the journal at a
+// start. ERR_NOT_FOUND: the record is of another kind, or of a log that is gone.
+struct log_settled {
+    struct log_key key;
+    int64_t base_offset;
+    uint64_t size_bytes;
+};
+int log_record_settled(const struct state_record *record, struct log_settled *out);
+// A log's directory: log/<topic>/<partition>.
+#define LOG_DIR_SIZE 128
+void log_dir(const struct log_key *key, char out[LOG_DIR_SIZE]);
 // JOURNAL_BATCH, JOURNAL_REFERENCE, JOURNAL_LOG_START frames. `out_applied` false: below the
 // snapshot's end, skipped. For a batch or reference *out_batch is its header (for the producers'
 // state).

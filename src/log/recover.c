@@ -148,6 +148,36 @@ int log_restore_record(struct log *log, const struct state_record *record)
                                          : restore_log(log, record->value);
 }
 
+int log_record_settled(const struct state_record *record, struct log_settled *out)
+{
+    struct log_settled settled = {0};
+    struct segment s;
+    struct slice v = record->value;
+    int err = log_record_key(record, &settled.key);
+    if (err != 0 || record->kind != STATE_LOG || v.data == NULL || v.len < STATE_LOG_BYTES)
+        return ERR_NOT_FOUND;
+    if (le16_get(v.data) != 1)
+        return ERR_FORMAT_VERSION;
+    settled.base_offset = (int64_t)le64_get(v.data + 16); // without an active segment: the end
+    if ((le16_get(v.data + 2) & 1U) != 0) {
+        if (v.len < STATE_LOG_BYTES + SEGMENT_RECORD_BYTES)
+            return ERR_CORRUPT;
+        err = segment_get(slice_of(v.data + STATE_LOG_BYTES, SEGMENT_RECORD_BYTES), &s);
+        if (err != 0)
+            return err;
+        settled.base_offset = s.base_offset;
+        settled.size_bytes = s.size_bytes;
+    }
+    *out = settled;
+    return 0;
+}
+
+void log_dir(const struct log_key *key, char out[LOG_DIR_SIZE])
+{
+    _Static_assert(FILES_PATH_SIZE == LOG_DIR_SIZE, "one size for both");
+    files_dir(key, out);
+}
+
 // ---- frames
 
 static int spill(struct log *log)

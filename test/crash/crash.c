@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The rounds: start, wait a random while under load, kill -9, again. Every fifth round the server is
-// killed while it recovers, or shortly after. At the end everything is read and the books are
+// The rounds: start, wait a random while under load, kill -9, again. Every fifth round the server
+// is killed while it recovers, or shortly after. At the end everything is read and the books are
 // closed. One line sums it up; the exit status is the verdict.
 //
 //   crash --weir PATH --dir DIR [--rounds N] [--shards N] [--rate BYTES_PER_S] [--seed N]
@@ -143,17 +143,19 @@ static bool verdict(struct run *r, int stop_status)
         r->restarts > 0 ? r->restart_ms[r->restarts - 1] : 0);
     (void)printf(
         "shards %u: %llu refused, %llu never sent, %llu offsets missing, %llu not heard by the "
-        "group, %llu commits, %llu went back, %u rounds killed while starting, clean stop %d\n",
+        "group, %llu commits, %llu went back, %u rounds killed while starting, check of what "
+        "the last kill left %d, clean stop %d\n",
         r->shards, (unsigned long long)l->refused, (unsigned long long)l->alien,
         (unsigned long long)l->holes, (unsigned long long)l->unheard,
         (unsigned long long)r->commits, (unsigned long long)r->commits_back, r->killed_early,
-        stop_status);
+        r->check_status, stop_status);
     if (l->refused > 0)
         (void)printf("first refusal: %s\n", l->refusal);
     return l->lost + l->duplicated + l->reordered + l->refused + l->alien + l->holes + l->unheard +
                    r->commits_back ==
                0 &&
-           l->acknowledged == l->sent && l->acknowledged > 0 && r->commits > 0 && stop_status == 0;
+           l->acknowledged == l->sent && l->acknowledged > 0 && r->commits > 0 &&
+           r->check_status == 0 && stop_status == 0;
 }
 
 static bool run_all(struct run *r)
@@ -174,6 +176,7 @@ static bool run_all(struct run *r)
     group_end(r);
     // Once more, so that the audit reads what a recovery made.
     server_kill(r);
+    r->check_status = store_check(r);
     server_up(r);
     group_watch(r);
     audit(r);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// kill -9 under load on the real disk. A program of its own on librdkafka, unmodified, since what is
-// to be shown is what a user's client sees; it starts the server, kills it, starts it again, and
+// kill -9 under load on the real disk. A program of its own on librdkafka, unmodified, since what
+// is to be shown is what a user's client sees; it starts the server, kills it, starts it again, and
 // keeps the books: ledger.c what was sent, acknowledged and found; load.c the producers, which live
 // through all rounds; group.c the consumer group and the watch over its offsets; server.c the
 // process; crash.c the rounds and the verdict.
@@ -95,6 +95,7 @@ struct run {
     uint64_t random;
     uint32_t restart_ms[4096];
     uint32_t restarts, killed_early;
+    int check_status; // of the store as the last kill left it
 };
 
 void load_start(struct run *r);
@@ -113,6 +114,7 @@ bool server_wait(struct run *r);
 void server_kill(struct run *r);
 int server_stop(struct run *r); // its exit status
 bool server_alive(struct run *r);
+int store_check(struct run *r); // `weir check` of a store at rest, however it came to rest
 
 uint64_t now_ms(void);
 uint64_t next_random(uint64_t *state);

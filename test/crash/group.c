@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The readers: a consumer group of two members that lives through all rounds and commits what it
-// has read, the watch over the offsets it committed, and the audit, which reads every partition from
-// its first record to its last after the last round.
+// has read, the watch over the offsets it committed, and the audit, which reads every partition
+// from its first record to its last after the last round.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +19,9 @@ static uint32_t topic_index(const char *name)
     fail("a record of a topic '%s'", name);
 }
 
-static rd_kafka_t *consumer_open(const struct run *r, void (*rebalance)(rd_kafka_t *,
-                                 rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *),
+static rd_kafka_t *consumer_open(const struct run *r,
+                                 void (*rebalance)(rd_kafka_t *, rd_kafka_resp_err_t,
+                                                   rd_kafka_topic_partition_list_t *, void *),
                                  void *opaque)
 {
     char why[256];
@@ -167,8 +168,8 @@ static void audit_partition(struct run *r, rd_kafka_t *rk, uint32_t topic, int32
 {
     int64_t low = 0;
     int64_t high = 0;
-    rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(rk, topic_names[topic], partition,
-                                                               &low, &high, 20000);
+    rd_kafka_resp_err_t err =
+        rd_kafka_query_watermark_offsets(rk, topic_names[topic], partition, &low, &high, 20000);
     if (err != 0)
         fail("%s-%d: no watermarks: %s", topic_names[topic], partition, rd_kafka_err2str(err));
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);

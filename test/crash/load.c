@@ -16,9 +16,8 @@ static const struct manner {
     uint32_t len_min, len_max;
     uint32_t share; // of the bytes, in percent
 } manners[PRODUCERS] = {
-    {"none", "0", 16, 200, 4},         {"lz4", "5", 200, 2000, 16},
-    {"none", "30", 20000, 200000, 50}, {"zstd", "10", 500, 8000, 16},
-    {"snappy", "2", 100, 600, 8},      {"gzip", "5", 100, 600, 6},
+    {"none", "0", 16, 200, 4},     {"lz4", "5", 200, 2000, 16},  {"none", "30", 20000, 200000, 50},
+    {"zstd", "10", 500, 8000, 16}, {"snappy", "2", 100, 600, 8}, {"gzip", "5", 100, 600, 6},
 };
 
 struct producer {
@@ -68,12 +67,10 @@ static uint32_t send_one(struct producer *p, uint8_t *value)
     value_fill(value, len, slot, number);
     void *id = (void *)(uintptr_t)((uint64_t)slot << 32 | number);
     for (;;) {
-        rd_kafka_resp_err_t err =
-            rd_kafka_producev(p->rk, RD_KAFKA_V_TOPIC(topic_names[topic]),
-                              RD_KAFKA_V_PARTITION(slot_partition(slot)),
-                              RD_KAFKA_V_KEY(key, (size_t)key_len), RD_KAFKA_V_VALUE(value, len),
-                              RD_KAFKA_V_OPAQUE(id), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                              RD_KAFKA_V_END);
+        rd_kafka_resp_err_t err = rd_kafka_producev(
+            p->rk, RD_KAFKA_V_TOPIC(topic_names[topic]), RD_KAFKA_V_PARTITION(slot_partition(slot)),
+            RD_KAFKA_V_KEY(key, (size_t)key_len), RD_KAFKA_V_VALUE(value, len),
+            RD_KAFKA_V_OPAQUE(id), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
         if (err == 0)
             return len;
         if (err != RD_KAFKA_RESP_ERR__QUEUE_FULL) {

@@ -142,3 +142,23 @@ int server_stop(struct run *r)
     server_kill(r);
     return -1;
 }
+
+int store_check(struct run *r)
+{
+    char data[512];
+    char said[512];
+    int status = -1;
+    (void)snprintf(data, sizeof data, "%s/data", r->dir);
+    (void)snprintf(said, sizeof said, "%s/check", r->dir);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = open(said, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (fd >= 0)
+            (void)dup2(fd, 1);
+        execl(r->weir, "weir", "check", data, (char *)NULL);
+        _exit(127);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        return -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
