@@ -5,6 +5,9 @@
 // save. Sizes that come from outside take the other way (mem_try_…), which tests can make fail.
 #include "base/mem.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,6 +114,13 @@ char *mem_strndup(const char *text, size_t len)
 void mem_free(void *ptr)
 {
     free(ptr);
+}
+
+void mem_trim(void)
+{
+#if defined(__GLIBC__)
+    (void)malloc_trim(0);
+#endif
 }
 
 void mem_fail_after(int64_t n)

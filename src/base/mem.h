@@ -21,6 +21,9 @@ void *mem_dup(const void *data, size_t size);
 char *mem_strdup(const char *text);
 char *mem_strndup(const char *text, size_t len);
 void mem_free(void *ptr); // accepts NULL
+// Gives free pages back to the system: what a burst needed would stay resident otherwise. Walks all
+// of the allocator's pools; takes milliseconds after a burst of some hundred megabytes.
+void mem_trim(void);
 
 // Tests: the n-th mem_try_… from now on fails (0 = the next), once; -1 switches it off.
 void mem_fail_after(int64_t n);

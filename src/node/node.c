@@ -286,6 +286,8 @@ static void shard_close(struct node_broadcast *broadcast, struct node_call *call
     shard->doors_open = false;
     ASSERT(shard->started);
     io_timer_stop(shard->io, &shard->tick);
+    if (shard->index == 0)
+        io_timer_stop(shard->io, &shard->trim.timer);
     groups_stop(shard->groups);
     shard->stop_call = call;
     shard->stop_barrier.fn = stop_durable;

@@ -45,6 +45,12 @@ struct shard_cut { // the checkpoint's cut under way
     int err;
 };
 
+struct memory_trim { // trim.c; on shard 0
+    struct io_timer timer;
+    int64_t peak_bytes; // since the last one
+    bool low;           // at the last look
+};
+
 struct shard {
     struct node *node;
     uint32_t index;
@@ -61,6 +67,7 @@ struct shard {
     struct catalogue catalogue;
     struct budget requests, tails, reads;
     struct io_timer tick;
+    struct memory_trim trim;
     struct shard_cut cut;
     struct shard_counters counters;
     void *door;
@@ -117,6 +124,11 @@ void partition_key_put(const struct log_key *key, uint8_t out[20]);
 // shard.c
 int shard_init(struct node *node, uint32_t index);
 void shard_fini(struct shard *shard);
+
+// trim.c
+void trim_start(struct shard *shard);
+void trim_look(struct shard *shard);
+
 // On the shard, before anything else it does; more than once is fine. Who comes first (the start's
 // own round, a checkpoint's cut) is up to the mail.
 void shard_start(struct shard *shard);

@@ -111,6 +111,8 @@ static void turn_end(void *arg)
     log_store_turn_end(shard->store);
     journal_flush(shard->port);
     pressure_check(shard);
+    if (shard->index == 0)
+        trim_look(shard);
 }
 
 // ---- calls between shards
@@ -214,6 +216,8 @@ void shard_start(struct shard *shard)
     shard->started = true;
     io_on_turn_end(shard->io, turn_end, shard);
     groups_start(shard->groups, shard->io, shard->port);
+    if (shard->index == 0)
+        trim_start(shard);
     io_timer_init(&shard->tick, tick);
     io_timer_start(shard->io, &shard->tick,
                    io_now_ns(shard->io) + shard->broker.retention_check_ms * 1000000);
