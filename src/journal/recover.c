@@ -532,6 +532,10 @@ int wal_recover(struct io *io, const char *dir, uint64_t first_file_bytes, uint6
     err = find_start(&w);
     if (err == 0)
         err = w.start == NO_ENTRY ? check_unsure(&w) : walk_all(&w);
+    // A file that a kill left in sight may have a name that a power loss forgets, with all that is
+    // written into it from now on.
+    if (err == 0 && tail != NULL && w.dir.count > 0)
+        err = io_sync_dir(io, dir);
     if (err == 0 && tail != NULL)
         err = tail_make(&w, first_file_bytes, tail);
     wal_window_free(&w.window);
