@@ -32,9 +32,9 @@ static void setting(struct world *w, const char *name, int64_t value)
 void server_plan(struct world *w)
 {
     w->scale = (struct node_scale){
-        .journal_file_bytes = 65536U << world_dice(w, 3),
+        .journal_file_bytes = 131072U << world_dice(w, 2),
         .journal_first_bytes = 32768,
-        .journal_direct_min_bytes = 4096U << world_dice(w, 4),
+        .journal_direct_min_bytes = 4096U << world_dice(w, 2),
         .write_min_bytes = 1024U << world_dice(w, 6),
         .files_max = 4 + world_dice(w, 12),
     };
