@@ -7,6 +7,7 @@
 #
 # Without an address a weir of this tree is started on a free port of 127.0.0.1 with an empty data folder, and stopped by
 # its process id at the end. --peer kafka starts real Kafka instead: that is how the checks themselves are proven.
+# WEIR_SHARDS=3 and the like in the environment reach the server: its options can be given there.
 # Clients run side by side (--jobs, 3): most of their time is waiting for a killed group member to be given up.
 # What a machine cannot run is reported NOT RUN with its reason. Exit status: 0 if nothing failed and something passed.
 set -uo pipefail
@@ -23,7 +24,7 @@ while [ $# -gt 0 ]; do
     --only) only=$2; shift ;;
     --jobs) jobs=$2; shift ;;
     --keep) keep=1 ;;
-    *) sed -n '5,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+    *) sed -n '5,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
     esac
     shift
 done
@@ -31,12 +32,24 @@ done
 run=$(mktemp -d "${TMPDIR:-/tmp}/weir-interop.XXXXXX")
 server=
 
-finish() {
-    if [ -n "$server" ]; then
-        kill "$server" 2>/dev/null
-        for _ in $(seq 100); do kill -0 "$server" 2>/dev/null || break; sleep 0.1; done
-        kill -9 "$server" 2>/dev/null
+# Asked to, weir ends by itself and with 0: a server that crashes on its way out has passed nothing.
+stop_weir() {
+    local pid=$server rc
+    server=
+    kill "$pid" 2>/dev/null
+    for _ in $(seq 200); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+    kill -9 "$pid" 2>/dev/null
+    wait "$pid" 2>/dev/null
+    rc=$?
+    if [ $rc = 0 ]; then
+        printf '%-24s %-58s pass\n' weir 'ends when asked to'
+    else
+        printf '%-24s %-58s FAIL: status %s, %s\n' weir 'ends when asked to' $rc "$(tail -1 "$run/weir.log")"
     fi
+}
+
+finish() {
+    [ -z "$server" ] || stop_weir
     [ -z "$peer" ] || bash "$here/kafka.sh" stop "$run/kafka"
     if [ $keep = 1 ] || [ "${failed:-1}" != 0 ]; then echo "logs: $run"; else rm -rf "$run"; fi
 }
@@ -88,6 +101,8 @@ export run here address
 export -f run_client
 printf '%s\n' $only | xargs -P "$jobs" -I{} bash -c 'run_client {}'
 report >"$run/report"
+[ -z "$server" ] || stop_weir >"$run/stop" # not in a subshell: the server is this shell's child
+[ ! -f "$run/stop" ] || cat "$run/stop" >>"$run/report"
 cat "$run/report"
 passed=$(grep -c ' pass$' "$run/report")
 failed=$(grep -c ' FAIL: ' "$run/report")
