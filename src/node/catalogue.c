@@ -283,6 +283,27 @@ static int create_overrides(const struct topic_create *r, struct change *c)
     return 0;
 }
 
+// In Kafka's words, which people search for.
+static void name_refuse(struct change *c, struct slice name)
+{
+    const int err = ERR_INVALID_TOPIC_EXCEPTION;
+    if (name.len == 0)
+        change_refuse(c, err, "Topic name is invalid: the empty string is not allowed");
+    else if (slice_eq_cstr(name, ".") || slice_eq_cstr(name, ".."))
+        change_refuse(c, err, "Topic name is invalid: '%s' is not allowed", c->name);
+    else if (name.len > TOPIC_NAME_MAX)
+        change_refuse(c, err,
+                      "Topic name is invalid: the length of '%.100s...' is longer than the max "
+                      "allowed length %d",
+                      c->name, TOPIC_NAME_MAX);
+    else
+        change_refuse(
+            c, err,
+            "Topic name is invalid: '%.100s%s' contains one or more characters other than "
+            "ASCII alphanumerics, '.', '_' and '-'",
+            c->name, name.len > 100 ? "..." : "");
+}
+
 static bool create_name_ok(struct change *c, struct topic_create *r)
 {
     const struct topic *there = topic_by_name(c->shard, r->name);
@@ -296,10 +317,7 @@ static bool create_name_ok(struct change *c, struct topic_create *r)
         return false;
     }
     if (topic_name_check(r->name) != 0) {
-        change_refuse(c, ERR_INVALID_TOPIC_EXCEPTION,
-                      "Topic name is invalid: '%s' must have 1 to %d characters of a-z, A-Z, 0-9, "
-                      "'.', '_', '-', and be neither '.' nor '..'",
-                      c->name, TOPIC_NAME_MAX);
+        name_refuse(c, r->name);
         return false;
     }
     there = topic_colliding(c->shard, r->name);
