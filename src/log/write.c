@@ -126,6 +126,9 @@ static void write_answer(struct job *job)
     log->writing = false;
     store->writes_active--;
     if (log->deleted && (job->err == 0 || job->err == ERR_NOSPACE)) {
+        // What filled the disk may be what is being deleted: appends must not wait for another
+        // write to succeed, since without appends there is none.
+        store->nospace = !list_empty(&store->retry);
         store_cut_step(log);
         return;
     }
