@@ -195,6 +195,8 @@ static void accept_one(struct real_sock *listener, int fd, const struct sockaddr
         return;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    // A peer that has vanished without a word is noticed although nothing is sent to it.
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
     if (real_sock_create(listener->io, fd, &sock) != 0)
         return;
     real_addr_in(sa, &peer);

@@ -31,10 +31,37 @@ static bool api_versions_keys(struct kafka_request *r, struct kafka_api_versions
     return true;
 }
 
+static bool alnum(uint8_t c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+}
+
+// KIP-511: name and version of the client's software are letters, digits, '-' and '.', and begin
+// and end with a letter or digit.
+static bool software_ok(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!alnum(text.data[i]) && text.data[i] != '-' && text.data[i] != '.')
+            return false;
+    return text.len > 0 && alnum(text.data[0]) && alnum(text.data[text.len - 1]);
+}
+
+static bool api_versions_ok(const struct kafka_request *r)
+{
+    const struct kafka_api_versions_request *q = r->message;
+    return r->version < 3 ||
+           (software_ok(q->client_software_name) && software_ok(q->client_software_version));
+}
+
 void kafka_api_versions_handle(struct kafka_request *r)
 {
     struct kafka_api_versions_response answer;
     wire_default(&kafka_api_versions_response_type, &answer);
+    if (wire_kafka_api_has(r->wire, r->version) && !api_versions_ok(r)) {
+        answer.error_code = err_kafka(ERR_INVALID_REQUEST);
+        kafka_answer(r, &answer);
+        return;
+    }
     if (!api_versions_keys(r, &answer))
         return;
     // KIP-511: "UNSUPPORTED_VERSION ... the response will be in version 0 and carry the keys".

@@ -116,6 +116,40 @@ static void test_unknown_version_of_api_versions(void **state)
     rig_fini(&rig);
 }
 
+// KIP-511: a client's software has a name and a version of letters, digits, '-' and '.'.
+static void test_name_of_the_software(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *version;
+        int16_t code;
+    } cases[] = {
+        {"librdkafka", "v2.3.0", 0},
+        {"a", "1", 0},
+        {"", "1", 42},
+        {"a", "", 42},
+        {"a b", "1", 42},
+        {"-a", "1", 42},
+        {"a", "1.0.", 42},
+        {"a\n", "1", 42},
+    };
+    struct rig rig;
+    rig_init(&rig);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct rig_call c;
+        struct kafka_api_versions_request q;
+        wire_default(&kafka_api_versions_request_type, &q);
+        q.client_software_name = slice_cstr(cases[i].name);
+        q.client_software_version = slice_cstr(cases[i].version);
+        const struct kafka_api_versions_response *a =
+            rig_ask(&rig, &c, KAFKA_API_API_VERSIONS, 3, &q);
+        assert_int_equal(a->error_code, cases[i].code);
+        assert_int_equal(a->api_keys_count > 0, cases[i].code == 0);
+        kafka_call_fini(&c.call);
+    }
+    rig_fini(&rig);
+}
+
 // Many requests in one go, cut at every place: answers in order, none lost.
 static void test_pipelined_and_cut(void **state)
 {
@@ -381,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_lengths_that_lie),
         cmocka_unit_test(test_requests_that_are_none),
         cmocka_unit_test(test_unknown_version_of_api_versions),
+        cmocka_unit_test(test_name_of_the_software),
         cmocka_unit_test(test_pipelined_and_cut),
         cmocka_unit_test(test_silence_is_ended),
         cmocka_unit_test(test_idle_and_slow_frames_are_ended),

@@ -62,6 +62,11 @@ static void delete_fill(struct kafka_request *r, struct slice name, const struct
     d->id = by_id ? *id : (struct uuid){{0}};
     d->del.name = name;
     d->del.done = delete_done;
+    if (by_id && uuid_is_zero(id)) {
+        d->err = ERR_INVALID_REQUEST;
+        d->why = "Neither topic name nor id were specified.";
+        return;
+    }
     if (!by_id && !uuid_is_zero(id)) {
         d->err = ERR_INVALID_REQUEST;
         d->why = "You may not specify both topic name and topic id.";

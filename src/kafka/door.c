@@ -11,6 +11,7 @@
 
 #define LISTEN_BACKLOG 1024
 #define PORT_TRIES     16
+#define KAFKA_LISTENER "PLAINTEXT://"
 
 // ---- addresses
 
@@ -19,8 +20,21 @@ static bool all_digits(const char *text)
     return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0' && strlen(text) <= 5;
 }
 
+// The host as it is sent to clients: a name, an IPv4 address, or what stands in brackets.
+static bool host_ok(const char *host, size_t len, bool bracketed)
+{
+    static const char name[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    for (size_t i = 0; i < len; i++)
+        if (strchr(name, host[i]) == NULL && !(bracketed && strchr(":%", host[i]) != NULL))
+            return false;
+    return len > 0 && len <= KAFKA_HOST_MAX;
+}
+
 int kafka_host_port(const char *text, char host[KAFKA_HOST_MAX + 1], uint16_t *out_port)
 {
+    // Kafka's advertised.listeners name the listener; there is one here, and it is not encrypted.
+    if (strncmp(text, KAFKA_LISTENER, strlen(KAFKA_LISTENER)) == 0)
+        text += strlen(KAFKA_LISTENER);
     size_t len = strlen(text);
     const char *colon = strrchr(text, ':');
     const char *bracket = strchr(text, ']');
@@ -35,13 +49,14 @@ int kafka_host_port(const char *text, char host[KAFKA_HOST_MAX + 1], uint16_t *o
             port = port * 10 + (uint32_t)(*c - '0');
         len = (size_t)(colon - text);
     }
-    if (text[0] == '[') { // brackets belong to the notation, not to the host
+    bool bracketed = text[0] == '[';
+    if (bracketed) { // brackets belong to the notation, not to the host
         if (bracket == NULL || (size_t)(bracket - text) + 1 != len)
             return ERR_INVALID;
         text++;
         len -= 2;
     }
-    if (len == 0 || len > KAFKA_HOST_MAX || port == 0 || port > UINT16_MAX)
+    if (!host_ok(text, len, bracketed) || port == 0 || port > UINT16_MAX)
         return ERR_INVALID;
     memcpy(host, text, len);
     host[len] = '\0';

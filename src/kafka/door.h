@@ -39,7 +39,7 @@ int kafka_door_open(struct shard *shard, const struct kafka_door_options *option
                     struct kafka_door **out);
 uint32_t kafka_door_addresses(const struct kafka_door *door);
 const struct io_addr *kafka_door_address(const struct kafka_door *door, uint32_t index);
-// "HOST:PORT" from a text; the port defaults to 9092. ERR_INVALID.
+// "HOST:PORT" from a text, with or without "PLAINTEXT://"; the port defaults to 9092. ERR_INVALID.
 int kafka_host_port(const char *text, char host[KAFKA_HOST_MAX + 1], uint16_t *out_port);
 
 // From the node's appends_unblocked hook: connections that were held back are read again.

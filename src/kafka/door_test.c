@@ -21,9 +21,23 @@ static void test_host_port(void **state)
         {"[::1]:5", "::1", 5},
         {"[fe80::1]", "fe80::1", 9092},
         {"127.0.0.1:65535", "127.0.0.1", 65535},
+        {"PLAINTEXT://my-host.example:29092", "my-host.example", 29092},
+        {"PLAINTEXT://[::1]:29092", "::1", 29092},
     };
-    static const char *const bad[] = {"",      ":9092",   "host:",     "host:0",
-                                      "h:abc", "h:65536", "[::1:9092", "h:123456"};
+    static const char *const bad[] = {"PLAINTEXT://",
+                                      "SSL://host:9093",
+                                      "PLAINTEXT://:9092",
+                                      "a:1,b:2",
+                                      "::1",
+                                      "ho st:1",
+                                      "",
+                                      ":9092",
+                                      "host:",
+                                      "host:0",
+                                      "h:abc",
+                                      "h:65536",
+                                      "[::1:9092",
+                                      "h:123456"};
     char host[KAFKA_HOST_MAX + 1];
     uint16_t port;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
