@@ -19,8 +19,8 @@
 #include "base/mem.h"
 #include "io/real_int.h"
 
-#define STAGE_BYTES ((size_t)4 * 1024 * 1024)
-_Static_assert(STAGE_BYTES % IO_BLOCK == 0, "whole blocks");
+#define STAGE_MAX_BYTES ((size_t)4 * 1024 * 1024)
+_Static_assert(STAGE_MAX_BYTES % IO_BLOCK == 0, "whole blocks");
 _Static_assert(REAL_BULK_MIN_BYTES >= 2 * (size_t)IO_BLOCK, "there is a middle");
 
 struct source {
@@ -64,6 +64,17 @@ static bool stage_out(struct real_file *file, uint64_t offset, size_t len, ssize
     return *out_n == (ssize_t)len;
 }
 
+static void stage_grow(struct real_io *io, size_t len)
+{
+    size_t want =
+        len < STAGE_MAX_BYTES ? (len + IO_BLOCK - 1) / IO_BLOCK * IO_BLOCK : STAGE_MAX_BYTES;
+    if (io->stage_bytes >= want)
+        return;
+    mem_free(io->stage);
+    io->stage = mem_alloc_aligned(IO_BLOCK, want);
+    io->stage_bytes = want;
+}
+
 int real_write_bulk(struct real_file *file, uint64_t offset, const struct iovec *iov, int iov_count,
                     size_t *out_written)
 {
@@ -73,8 +84,7 @@ int real_write_bulk(struct real_file *file, uint64_t offset, const struct iovec 
     size_t done = 0;
     ASSERT(left >= REAL_BULK_MIN_BYTES);
     *out_written = 0;
-    if (file->io->stage == NULL)
-        file->io->stage = mem_alloc_aligned(IO_BLOCK, STAGE_BYTES);
+    stage_grow(file->io, left);
     if (head > 0) {
         source_take(&source, file->io->stage, head);
         struct iovec one = {.iov_base = file->io->stage, .iov_len = head};
@@ -89,7 +99,9 @@ int real_write_bulk(struct real_file *file, uint64_t offset, const struct iovec 
         return 0;
     }
     while (left - done >= IO_BLOCK) {
-        size_t n = left - done < STAGE_BYTES ? (left - done) / IO_BLOCK * IO_BLOCK : STAGE_BYTES;
+        size_t n = (left - done) / IO_BLOCK * IO_BLOCK;
+        if (n > file->io->stage_bytes)
+            n = file->io->stage_bytes;
         ssize_t out;
         source_take(&source, file->io->stage, n);
         if (!stage_out(file, offset + done, n, &out)) {

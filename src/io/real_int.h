@@ -46,6 +46,7 @@ struct real_io {
     struct list socks; // real_sock
     struct list files; // real_file
     uint8_t *stage;    // workers: aligned copy of what a bulk write sends; NULL until the first
+    size_t stage_bytes;
 
     // What other threads touch stands on lines of its own.
     _Alignas(64) _Atomic(struct io_msg *) mail; // newest first

@@ -16,7 +16,8 @@
 #include "base/mem.h"
 #include "journal/journal_int.h"
 
-#define ZERO_CHUNK ((size_t)256 * 1024)
+#define ZERO_CHUNK_SMALL ((size_t)256 * 1024)
+#define ZERO_CHUNK_LARGE ((size_t)1024 * 1024)
 
 void wal_path(const char *dir, const char *name, char out[JOURNAL_PATH_SIZE])
 {
@@ -33,14 +34,18 @@ void wal_number_path(const char *dir, uint64_t number, const char *suffix,
     wal_path(dir, name, out);
 }
 
+// Large files in chunks that pass the page cache by: the journal's own writes go in between, where
+// one sync of 64 MB would keep them waiting. The first file of all is small, and needed at once.
 static int fill(struct io_file *file, const struct wal_header *header)
 {
-    uint8_t *chunk = mem_alloc_aligned(IO_BLOCK, ZERO_CHUNK);
+    bool large = header->size_bytes >= 4 * ZERO_CHUNK_LARGE;
+    size_t chunk_bytes = large ? ZERO_CHUNK_LARGE : ZERO_CHUNK_SMALL;
+    uint8_t *chunk = mem_alloc_aligned(IO_BLOCK, chunk_bytes);
     wal_header_put(chunk, header);
     int err = 0;
-    for (uint64_t at = 0; at < header->size_bytes && err == 0; at += ZERO_CHUNK) {
+    for (uint64_t at = 0; at < header->size_bytes && err == 0; at += chunk_bytes) {
         uint64_t left = header->size_bytes - at;
-        struct iovec iov = {.iov_base = chunk, .iov_len = left < ZERO_CHUNK ? left : ZERO_CHUNK};
+        struct iovec iov = {.iov_base = chunk, .iov_len = left < chunk_bytes ? left : chunk_bytes};
         err = io_write(file, at, &iov, 1);
         if (at == 0)
             memset(chunk, 0, IO_BLOCK);
@@ -58,7 +63,7 @@ int wal_make(struct io *io, const char *dir, const struct wal_header *header)
     wal_number_path(dir, header->number, ".wal", final);
 
     struct io_file *file = NULL;
-    int err = io_open(io, temporary, IO_CREATE | IO_WRITE, &file);
+    int err = io_open(io, temporary, IO_CREATE | IO_WRITE | IO_BULK, &file);
     if (err == 0)
         err = io_reserve(file, 0, header->size_bytes); // a full disk says so before we fill it
     if (err == 0)
