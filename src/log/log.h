@@ -119,7 +119,7 @@ struct log_appended {
 };
 // Appends one checked batch (batch_check_from_client, or our own). `piece` lies in a blob that
 // nobody else writes: offset and epoch are set in place and the blob is immutable from then on; a
-// reference is taken. ERR_NOSPACE, ERR_LIMIT (the journal's or tail's cap: try later), ERR_STOPPED.
+// reference is taken. ERR_NOSPACE, ERR_AGAIN (the journal's or tail's cap: try later), ERR_STOPPED.
 // Durable later: see log_wait.
 int log_append(struct log *log, struct blob_piece piece, const struct batch *batch,
                int32_t leader_epoch, struct log_appended *out);

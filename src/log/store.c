@@ -331,7 +331,7 @@ int store_take(struct log_store *store, size_t bytes)
     if (budget_take(budget, bytes) == 0)
         return 0;
     store_wake(store);
-    return store->nospace ? ERR_NOSPACE : ERR_LIMIT;
+    return store->nospace ? ERR_NOSPACE : ERR_AGAIN; // clients send it again
 }
 
 // Three quarters full: what is durable is written although it is little, so that there is room
