@@ -41,13 +41,15 @@ static void child_exec(struct run *r, const char *addr_file)
         (void)dup2(fd, 2);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     // Small journal files and frequent checkpoints, so that a round sees several of both; every
-    // other start sends much more straight to the segments.
+    // other start sends much more straight to the segments, every third is short of memory.
     const char *direct = r->starts % 2 ? "weir.journal.direct.min.bytes=65536"
                                        : "weir.journal.direct.min.bytes=524288";
+    const char *memory =
+        r->starts % 3 == 2 ? "weir.memory.bytes=33554432" : "weir.memory.bytes=1073741824";
     execl(r->weir, "weir", "serve", "--data", data, "--kafka", listen_at, "--addr-file", addr_file,
           "--shards", shards, "-X", "weir.journal.file.bytes=8388608", "-X",
           "weir.checkpoint.min.interval.ms=300", "-X", "group.initial.rebalance.delay.ms=100", "-X",
-          direct, (char *)NULL);
+          direct, "-X", memory, (char *)NULL);
     _exit(127);
 }
 
@@ -155,6 +157,8 @@ int store_check(struct run *r)
         int fd = open(said, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
         if (fd >= 0)
             (void)dup2(fd, 1);
+        const char *memory =
+            r->starts % 3 == 2 ? "weir.memory.bytes=33554432" : "weir.memory.bytes=1073741824";
         execl(r->weir, "weir", "check", data, (char *)NULL);
         _exit(127);
     }
