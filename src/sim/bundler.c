@@ -162,9 +162,7 @@ static void step_over(struct bundler *b)
         b->open = false;
         b->step++;
         sim_at(w->sim, sim_now_ns(w->sim), acknowledged, w); // it may not stop its own machine
-    } else if (sim_report(w->sim)->faults[SIM_FAULT_DISK_FULL] +
-                   sim_report(w->sim)->faults[SIM_FAULT_SYNC_FAIL] ==
-               0) {
+    } else if (sim_report(w->sim)->faults[SIM_FAULT_SYNC_FAIL] == 0) {
         model_fail(&w->model, "a bundle failed, and no fault excuses it (%s)", err_name(err));
     }
     rest(b);
@@ -259,7 +257,7 @@ static void step(struct bundler *b)
 static void pause_over(struct io_timer *timer)
 {
     struct bundler *b = CONTAINER_OF(timer, struct bundler, pause);
-    if (b->w->phase == PHASE_RUN)
+    if (b->w->phase == PHASE_RUN && !b->w->disk_may_fill)
         step(b);
     else if (b->w->phase == PHASE_VERIFY && !b->verified)
         ask(b);

@@ -44,11 +44,11 @@ struct fault_plan {
 };
 
 static const struct fault_plan plan[] = {
-    {SIM_FAULT_CRASH, 2000, 30},     {SIM_FAULT_SYNC_FAIL, 2000, 10},
-    {SIM_FAULT_DISK_FULL, 3000, 8},   {SIM_FAULT_READ_FAIL, 20000, 8},
+    {SIM_FAULT_CRASH, 2000, 30},       {SIM_FAULT_SYNC_FAIL, 2000, 10},
+    {SIM_FAULT_DISK_FULL, 3000, 8},    {SIM_FAULT_READ_FAIL, 20000, 8},
     {SIM_FAULT_CLOCK_JUMP, 20000, 20}, {SIM_FAULT_CUT, 20000, 60},
-    {SIM_FAULT_HALF_OPEN, 8000, 20}, {SIM_FAULT_SHORT_IO, 200000, 50},
-    {SIM_FAULT_DELAY, 5000, 40},     {SIM_FAULT_ACCEPT_DELAY, 30000, 30},
+    {SIM_FAULT_HALF_OPEN, 8000, 20},   {SIM_FAULT_SHORT_IO, 200000, 50},
+    {SIM_FAULT_DELAY, 5000, 40},       {SIM_FAULT_ACCEPT_DELAY, 30000, 30},
     {SIM_FAULT_REFUSED, 30000, 30},
 };
 
@@ -57,6 +57,7 @@ static void faults_plan(struct world *w, struct sim_options *options)
     for (size_t i = 0; i < sizeof plan / sizeof plan[0]; i++)
         if (prng_chance(&w->prng, plan[i].percent, 100))
             options->fault_ppm[plan[i].fault] = 1 + world_dice(w, plan[i].ppm_max);
+    w->disk_may_fill = options->fault_ppm[SIM_FAULT_DISK_FULL] > 0;
 }
 
 static void faults_off(struct world *w)

@@ -68,6 +68,7 @@ struct world {
     int64_t wall_start_ms;
     uint32_t verified; // clients that have read all
     struct bundler *bundler;
+    bool disk_may_fill; // then no bundles: an append that is refused would tear one (node/bundle.h)
 };
 
 // ---- server.c
