@@ -20,6 +20,15 @@ void table_init(struct table *t, const char *const *columns)
     ASSERT(t->columns_count <= TABLE_COLUMNS_MAX);
 }
 
+// Names of groups, clients and members are whatever strangers sent: what would move the cursor of a
+// terminal or break a row of a TSV shows as a question mark.
+static void harmless(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
 void table_cell(struct table *t, const char *format, ...)
 {
     char text[1024];
@@ -27,6 +36,7 @@ void table_cell(struct table *t, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    harmless(text);
     if (t->cells_count == t->cells_cap) {
         t->cells_cap = t->cells_cap == 0 ? 64 : t->cells_cap * 2;
         t->cells = mem_realloc(t->cells, t->cells_cap * sizeof t->cells[0]);

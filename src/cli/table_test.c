@@ -94,6 +94,23 @@ static void print_sizes(void)
     table_print(&t);
 }
 
+static void print_hostile(void)
+{
+    static const char *const one[] = {"GROUP", NULL};
+    struct table t;
+    table_init(&t, one);
+    table_cell(&t, "%s", "a\033[2Jb\tc\nd\x7f\xc3\xa9");
+    table_print(&t);
+}
+
+static void strangers_move_no_cursor(void **state)
+{
+    char text[128];
+    (void)state;
+    in_pipe(print_hostile, text, sizeof text);
+    assert_string_equal(text, "GROUP\na?[2Jb?c?d?\xc3\xa9\n");
+}
+
 static void programs_get_tabs_and_plain_numbers(void **state)
 {
     char text[512];
@@ -166,6 +183,7 @@ static void many_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(strangers_move_no_cursor),
         cmocka_unit_test(programs_get_tabs_and_plain_numbers),
         cmocka_unit_test(people_get_columns),
         cmocka_unit_test(no_rows_are_a_heading),

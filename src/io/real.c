@@ -382,7 +382,8 @@ int io_real_wait_signal(struct io_world *base)
     stop_signals(&set);
     int rc = sigwait(&set, &sig);
     ASSERT(rc == 0);
-    return atomic_load(&world->woken) ? 0 : sig;
+    // Each wake ends one wait: the next signal may be a user's again.
+    return atomic_exchange(&world->woken, false) ? 0 : sig;
 }
 
 void io_real_wake(struct io_world *base)

@@ -227,6 +227,8 @@ static void test_signals(void **state)
     assert_int_equal(io_real_wait_signal(world), SIGINT);
     io_real_wake(world);
     assert_int_equal(io_real_wait_signal(world), 0);
+    (void)kill(getpid(), SIGTERM); // a user's again, although there was a wake before
+    assert_int_equal(io_real_wait_signal(world), SIGTERM);
 }
 
 int main(void)
