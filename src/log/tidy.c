@@ -58,7 +58,12 @@ static int cut_file(struct files *files, const struct file_key *key, uint64_t si
     int64_t now = io_file_size(files_file(e));
     if (now < 0)
         return (int)now;
-    return (uint64_t)now > size ? files_truncate(e, size) : 0;
+    if ((uint64_t)now <= size)
+        return 0;
+    // Synced here: no segment is dirty for it, so a cut that finds nothing to write would install a
+    // snapshot that calls the file final, and a power loss would bring back what was cut off.
+    err = files_truncate(e, size);
+    return err != 0 ? err : files_sync(files, e);
 }
 
 static int tidy_entry(void *arg, const char *name)
