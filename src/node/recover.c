@@ -43,7 +43,9 @@ static int partition_named(struct node *node, const struct log_key *key, struct 
     *out = partition_find(shard, key);
     if (*out != NULL)
         return 0;
-    const struct log_options options = partition_log_options(&shard->plain_topic);
+    const struct topic_entry *topic = topic_entry_by_id(shard, &key->topic);
+    const struct log_options options =
+        partition_log_options(topic != NULL ? &topic->topic.config : &shard->plain_topic);
     return partition_make(shard, key, &options, out);
 }
 
