@@ -66,6 +66,8 @@ static struct io *bundler_io(struct bundler *b)
 
 static void rest(struct bundler *b)
 {
+    if (b->node == NULL)
+        return; // the last turn of a server that has stopped
     struct io *io = bundler_io(b);
     io_timer_start(io, &b->pause, io_now_ns(io) + prng_range(&b->prng, PAUSE_MIN_NS, PAUSE_MAX_NS));
 }
@@ -148,7 +150,7 @@ static void outputs_make(struct bundler *b)
 static void step_over(struct bundler *b)
 {
     struct world *w = b->w;
-    if (!b->commit_over || !b->bundle_over)
+    if (b->node == NULL || !b->commit_over || !b->bundle_over)
         return;
     int err = b->bundle.err != 0 ? b->bundle.err : b->commit_err;
     b->writing = false;
@@ -179,6 +181,8 @@ static void commit_done(struct group_request *request)
 {
     struct bundler *b = CONTAINER_OF(request, struct bundler, commit.r);
     b->commit_err = request->err != 0 ? request->err : b->offset.err;
+    if (b->node == NULL)
+        return;
     b->committed_msg.run = commit_told;
     io_post(bundler_io(b), &b->committed_msg); // from the group's shard
 }
@@ -257,6 +261,8 @@ static void step(struct bundler *b)
 static void pause_over(struct io_timer *timer)
 {
     struct bundler *b = CONTAINER_OF(timer, struct bundler, pause);
+    if (b->node == NULL)
+        return;
     if (b->w->phase == PHASE_RUN && !b->w->disk_may_fill)
         step(b);
     else if (b->w->phase == PHASE_VERIFY && !b->verified)

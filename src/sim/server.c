@@ -148,7 +148,8 @@ static void started(void *arg, int err, const char *what)
     }
     history_note(&w->history, "server", "start failed: %s (%s)", what, err_text(err));
     w->report->failed_starts++;
-    if (excuses(w) == w->legit_at_start)
+    bool full = err == ERR_NOSPACE && w->disk_may_fill; // it may have been for a while
+    if (excuses(w) == w->legit_at_start && !full)
         model_fail(&w->model, "the server did not start, and no fault excuses it: %s", what);
     if (++w->failed_starts > STARTS_IN_VAIN)
         model_fail(&w->model, "the server did not start %u times: %s", w->failed_starts, what);
@@ -159,7 +160,8 @@ static void failed(void *arg, int err, const char *what)
 {
     struct world *w = arg;
     history_note(&w->history, "server", "failed: %s (%s)", what, err_text(err));
-    if (excuses(w) == w->legit_at_start)
+    bool full = err == ERR_NOSPACE && w->disk_may_fill;
+    if (excuses(w) == w->legit_at_start && !full)
         model_fail(&w->model, "the server gave up, and no fault excuses it: %s", what);
     die(w, prng_chance(&w->prng, 1, 2) ? SIM_KILL : SIM_POWER_LOSS);
 }
