@@ -5,10 +5,13 @@
 // connection ends, memory does not grow, others notice nothing.
 #include "kafka/conn.h"
 
+#include <stdio.h>
+
 #include "base/endian.h"
 #include "kafka/rig_kafka_test.h"
 #include "wire/gen/kafka_api_versions.h"
 #include "wire/gen/kafka_create_topics.h"
+#include "wire/gen/kafka_describe_configs.h"
 #include "wire/gen/kafka_metadata.h"
 
 static void others_notice_nothing(struct rig *rig)
@@ -353,6 +356,44 @@ static void test_large_answers_never_read(void **state)
     rig_fini(&rig);
 }
 
+// An answer that grows piece by piece is paid for while it grows: what the budget does not hold is
+// not made.
+static void test_many_small_make_no_large(void **state)
+{
+    (void)state;
+    enum { COUNT = 20000 };
+    struct rig rig;
+    struct rig_call c;
+    struct kafka_describe_configs_request q;
+    char(*names)[8] = mem_alloc(COUNT * sizeof names[0]);
+    struct kafka_describe_configs_request_resource *resources =
+        mem_alloc(COUNT * sizeof resources[0]);
+    rig_init(&rig);
+    wire_default(&kafka_describe_configs_request_type, &q);
+    for (int i = 0; i < COUNT; i++) {
+        wire_default(&kafka_describe_configs_request_resource_type, &resources[i]);
+        (void)snprintf(names[i], sizeof names[i], "g%d", i);
+        resources[i].resource_type = 32; // a group, which need not exist
+        resources[i].resource_name = slice_cstr(names[i]);
+        resources[i].configuration_keys_null = true;
+    }
+    q.resources = resources;
+    q.resources_count = COUNT;
+    q.include_synonyms = true;
+    struct kafka_client *client = rig_connect(&rig);
+    rig_begin(&rig, client, &c, KAFKA_API_DESCRIBE_CONFIGS, 4, &q);
+    rig_wait(&rig, &c.done);
+    assert_int_not_equal(c.call.err, 0); // the connection was closed
+    kafka_call_fini(&c.call);
+    kafka_client_close(client);
+    rig_run(&rig, SECONDS(1));
+    assert_int_equal(rig_request_bytes(&rig), 0);
+    others_notice_nothing(&rig);
+    mem_free(names);
+    mem_free(resources);
+    rig_fini(&rig);
+}
+
 // Lengths that promise much and bodies that stop: what is held follows what was sent, and not for
 // long, however much that was.
 static void test_frames_that_stop(void **state)
@@ -422,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_answers_never_read),
         cmocka_unit_test(test_answer_behind_one_that_waits),
         cmocka_unit_test(test_large_answers_never_read),
+        cmocka_unit_test(test_many_small_make_no_large),
         cmocka_unit_test(test_frames_that_stop),
         cmocka_unit_test(test_limit_of_connections),
     };

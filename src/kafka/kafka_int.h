@@ -143,6 +143,7 @@ struct kafka_request {
     size_t frame_len, body_at;
     struct arena arena;
     size_t charged_bytes; // of the shard's budget, besides the frame
+    size_t paid_bytes;    // of them, for what the arena holds
     struct request_context context;
     int64_t began_ns;
     void *message; // decoded, of wire->request

@@ -2,8 +2,8 @@
 //
 // A request from its frame to its answer. Everything it needs lies in its own arena or frame, so
 // one free at the end gives all of it back. Memory is taken from the shard's budget: the frame by
-// its blob before it is read, large arrays before they are made, small things afterwards (what a
-// frame can make of itself is bounded by its own size).
+// its blob before it is read, what handlers make before they make it, in steps of LARGE_BYTES;
+// what is decoded afterwards (what a frame can make of itself is bounded by its own size).
 #include <string.h>
 
 #include "base/mem.h"
@@ -26,6 +26,30 @@ static void request_charge(struct kafka_request *r, size_t bytes)
     ASSERT(bytes <= SIZE_MAX - r->charged_bytes);
     budget_force(shard_request_budget(kafka_shard(r)), bytes);
     r->charged_bytes += bytes;
+}
+
+// Pays for what is in the arena already, and cannot be refused any more.
+static void request_charge_arena(struct kafka_request *r)
+{
+    if (r->arena.used_bytes <= r->paid_bytes)
+        return;
+    request_charge(r, r->arena.used_bytes - r->paid_bytes);
+    r->paid_bytes = r->arena.used_bytes;
+}
+
+// Pays for `bytes` more in the arena and for what has become of small things meanwhile: an answer
+// that grows piece by piece is paid for while it grows. False: the budget is used up.
+static bool request_pay(struct kafka_request *r, size_t bytes)
+{
+    size_t wanted = r->arena.used_bytes + bytes;
+    if (wanted < r->paid_bytes + LARGE_BYTES)
+        return true;
+    size_t owed = wanted - r->paid_bytes;
+    if (budget_take(shard_request_budget(kafka_shard(r)), owed) != 0)
+        return false;
+    r->charged_bytes += owed;
+    r->paid_bytes = wanted;
+    return true;
 }
 
 // ---- making
@@ -92,7 +116,7 @@ static int request_decode(struct kafka_request *r)
         return 0;
     struct cursor in = cursor_of(slice_of(r->frame->data + r->body_at, r->frame_len - r->body_at));
     int err = wire_decode(r->wire->request, r->version, &in, &r->arena, r->message);
-    request_charge(r, r->arena.used_bytes);
+    request_charge_arena(r);
     r->arena.limit_bytes = ARENA_MAX_BYTES;
     return err;
 }
@@ -193,7 +217,6 @@ static int request_runs(struct kafka_request *r)
 void kafka_answer_version(struct kafka_request *r, int version, const void *response)
 {
     ASSERT(r->progress == REQUEST_RUNNING); // one answer
-    size_t arena_before = r->arena.used_bytes;
     int err = wire_response_frame(r->wire, version, r->correlation_id, response, &r->out);
     if (err == 0)
         err = request_runs(r);
@@ -201,7 +224,8 @@ void kafka_answer_version(struct kafka_request *r, int version, const void *resp
         kafka_fail(r);
         return;
     }
-    request_charge(r, r->out.buf.cap + r->arena.used_bytes - arena_before);
+    request_charge(r, r->out.buf.cap);
+    request_charge_arena(r);
     request_answered(r);
 }
 
@@ -230,11 +254,8 @@ void kafka_fail(struct kafka_request *r)
 void *kafka_alloc(struct kafka_request *r, size_t count, size_t size)
 {
     size_t bytes;
-    bool fits = !__builtin_mul_overflow(count, size, &bytes) && bytes < ARENA_MAX_BYTES;
-    if (fits && bytes >= LARGE_BYTES) {
-        fits = budget_take(shard_request_budget(kafka_shard(r)), bytes) == 0;
-        r->charged_bytes += fits ? bytes : 0;
-    }
+    bool fits = !__builtin_mul_overflow(count, size, &bytes) && bytes < ARENA_MAX_BYTES &&
+                request_pay(r, bytes);
     void *array = fits ? arena_zalloc(&r->arena, bytes > 0 ? bytes : 1) : NULL;
     if (array == NULL)
         kafka_fail(r);

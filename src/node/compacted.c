@@ -51,13 +51,12 @@ int compacted_admit(struct shard *shard, const struct batch *b, struct produce_p
     size_t limit = (size_t)b->size_bytes * EXPANSION_MAX;
     limit = limit < OPEN_MIN ? OPEN_MIN : limit > OPEN_MAX ? OPEN_MAX : limit;
     size_t taken = batch_codec(b) == BATCH_NONE ? 0 : 2 * limit; // decompressed, and its copy
-    int err = budget_take(&shard->requests, taken);
-    if (err != 0)
-        return err;
+    if (budget_take(&shard->requests, taken) != 0)
+        return ERR_AGAIN; // clients send it again; what a budget is they do not know
     struct arena arena;
     struct slice records;
     arena_init(&arena, limit + OPEN_MIN);
-    err = batch_records(blob_piece_slice(p->records), &arena, limit, &records);
+    int err = batch_records(blob_piece_slice(p->records), &arena, limit, &records);
     if (err == 0)
         err = records_admit(records, b, p);
     else if (err == ERR_LIMIT)
