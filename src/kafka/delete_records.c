@@ -52,7 +52,11 @@ void kafka_delete_records_handle(struct kafka_request *r)
         const struct topic *topic = NULL;
         (void)kafka_topic(r, false, t->name, NULL, &topic);
         for (uint32_t j = 0; j < t->partitions_count; j++, part++) {
-            *err++ = kafka_part(topic, t->partitions[j].partition_index, -1, &part->part);
+            *err = kafka_part(topic, t->partitions[j].partition_index, -1, &part->part);
+            // What is only compacted has no start that could move: Kafka calls it a policy.
+            if (*err == 0 && !topic->config.cleanup_delete)
+                *err = ERR_POLICY_VIOLATION;
+            err++;
             part->offset = t->partitions[j].offset;
         }
     }

@@ -2,6 +2,8 @@
 //
 // DescribeConfigs: settings of topics and of the broker, each with its source, its synonyms and its
 // documentation, out of the one table of settings.
+#include <string.h>
+
 #include "kafka/config_entry.h"
 #include "kafka/resolve.h"
 #include "wire/gen/kafka_describe_configs.h"
@@ -79,7 +81,8 @@ static bool describe_entries(struct kafka_request *r,
         return false;
     for (size_t i = 0; i < config_defs_count; i++) {
         const struct config_def *def = &config_defs[i];
-        if (def->scope == scope && key_wanted(q, def->name) &&
+        bool internal = strncmp(def->name, "internal.", 9) == 0; // Kafka tells nobody either
+        if (def->scope == scope && !internal && key_wanted(q, def->name) &&
             !describe_entry(r, def, own, &out->configs[out->configs_count++]))
             return false;
     }
@@ -125,7 +128,10 @@ static bool describe_resource(struct kafka_request *r,
             err = ERR_UNKNOWN_TOPIC_OR_PARTITION;
         if (err == 0)
             return describe_entries(r, q, CONFIG_TOPIC, &topic->overrides, out);
-        describe_refuse(r, err, err_text(err), out);
+        char why[TOPIC_WHY_MAX];
+        if (err == ERR_INVALID_TOPIC_EXCEPTION)
+            topic_name_why(q->resource_name, why, sizeof why);
+        describe_refuse(r, err, err == ERR_INVALID_TOPIC_EXCEPTION ? why : NULL, out);
         return true;
     }
     if (q->resource_type == RESOURCE_GROUP)

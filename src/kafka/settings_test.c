@@ -99,13 +99,14 @@ static void test_names_collide(void **state)
 
 // ---- settings
 
-static int16_t alter(struct rig *rig, int8_t type, const char *resource, const char *name,
-                     const char *value)
+// Operations: 0 set, 1 delete, 2 append, 3 subtract.
+static int16_t alter_by(struct rig *rig, int8_t type, const char *resource, const char *name,
+                        const char *value, int8_t operation)
 {
     struct rig_call c;
     struct kafka_incremental_alter_configs_request_config config = {
         .name = slice_cstr(name), .value = value != NULL ? slice_cstr(value) : SLICE_NULL};
-    config.config_operation = value != NULL ? 0 : 1; // set, delete
+    config.config_operation = operation;
     struct kafka_incremental_alter_configs_request_resource t = {.resource_type = type,
                                                                  .resource_name =
                                                                      slice_cstr(resource),
@@ -119,6 +120,12 @@ static int16_t alter(struct rig *rig, int8_t type, const char *resource, const c
     int16_t code = a->responses[0].error_code;
     kafka_call_fini(&c.call);
     return code;
+}
+
+static int16_t alter(struct rig *rig, int8_t type, const char *resource, const char *name,
+                     const char *value)
+{
+    return alter_by(rig, type, resource, name, value, value != NULL ? 0 : 1);
 }
 
 // One setting's value and source; -1 where it is not described.
@@ -166,6 +173,26 @@ static void test_sources(void **state)
     rig_fini(&rig);
 }
 
+static void test_lists(void **state)
+{
+    (void)state;
+    struct rig rig;
+    const char *policy = "cleanup.policy";
+    rig_init(&rig);
+    assert_int_equal(topic_make(&rig, "t", "delete"), 0);
+    for (int i = 0; i < 2; i++) { // what is there is not added again
+        assert_int_equal(alter_by(&rig, RESOURCE_TOPIC, "t", policy, "compact", 2), 0);
+        assert_int_equal(source_of(&rig, RESOURCE_TOPIC, "t", policy, "delete,compact"),
+                         SOURCE_TOPIC);
+    }
+    assert_int_equal(alter_by(&rig, RESOURCE_TOPIC, "t", policy, "delete", 3), 0);
+    assert_int_equal(source_of(&rig, RESOURCE_TOPIC, "t", policy, "compact"), SOURCE_TOPIC);
+    assert_int_equal(alter_by(&rig, RESOURCE_TOPIC, "t", policy, "zip", 2), 40); // INVALID_CONFIG
+    assert_int_equal(alter_by(&rig, RESOURCE_TOPIC, "t", "retention.ms", "1", 2), 40);
+    assert_int_equal(alter_by(&rig, RESOURCE_TOPIC, "no/good", policy, "delete", 0), 17);
+    rig_fini(&rig);
+}
+
 static void test_groups_keep_settings(void **state)
 {
     (void)state;
@@ -206,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_a_compacted_topic_wants_keys),
         cmocka_unit_test(test_names_collide),
         cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_lists),
         cmocka_unit_test(test_groups_keep_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

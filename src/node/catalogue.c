@@ -253,7 +253,8 @@ static void topic_copy(struct topic *to, const struct topic *from)
 static bool partitions_ok(struct change *c, int64_t wanted, int64_t more)
 {
     if (wanted <= 0) {
-        change_refuse(c, ERR_INVALID_PARTITIONS, "Number of partitions must be larger than 0.");
+        change_refuse(c, ERR_INVALID_PARTITIONS,
+                      "Number of partitions was set to an invalid non-positive value.");
         return false;
     }
     if ((int64_t)c->shard->catalogue.partitions_total + more > TOPIC_PARTITIONS_MAX) {
@@ -283,27 +284,6 @@ static int create_overrides(const struct topic_create *r, struct change *c)
     return 0;
 }
 
-// In Kafka's words, which people search for.
-static void name_refuse(struct change *c, struct slice name)
-{
-    const int err = ERR_INVALID_TOPIC_EXCEPTION;
-    if (name.len == 0)
-        change_refuse(c, err, "Topic name is invalid: the empty string is not allowed");
-    else if (slice_eq_cstr(name, ".") || slice_eq_cstr(name, ".."))
-        change_refuse(c, err, "Topic name is invalid: '%s' is not allowed", c->name);
-    else if (name.len > TOPIC_NAME_MAX)
-        change_refuse(c, err,
-                      "Topic name is invalid: the length of '%.100s...' is longer than the max "
-                      "allowed length %d",
-                      c->name, TOPIC_NAME_MAX);
-    else
-        change_refuse(
-            c, err,
-            "Topic name is invalid: '%.100s%s' contains one or more characters other than "
-            "ASCII alphanumerics, '.', '_' and '-'",
-            c->name, name.len > 100 ? "..." : "");
-}
-
 static bool create_name_ok(struct change *c, struct topic_create *r)
 {
     const struct topic *there = topic_by_name(c->shard, r->name);
@@ -317,7 +297,8 @@ static bool create_name_ok(struct change *c, struct topic_create *r)
         return false;
     }
     if (topic_name_check(r->name) != 0) {
-        name_refuse(c, r->name);
+        topic_name_why(r->name, c->why, TOPIC_WHY_MAX);
+        change_end(c, ERR_INVALID_TOPIC_EXCEPTION);
         return false;
     }
     there = topic_colliding(c->shard, r->name);
@@ -341,7 +322,7 @@ static void create_begin(struct change *c)
         return;
     if (r->replication_factor != -1 && r->replication_factor <= 0) {
         change_refuse(c, ERR_INVALID_REPLICATION_FACTOR,
-                      "Replication factor must be larger than 0.");
+                      "Replication factor must be larger than 0, or -1 to use the default value.");
         return;
     }
     int err = create_overrides(r, c);
@@ -430,7 +411,7 @@ static int overrides_change(struct config_overrides *o, enum config_scope scope,
             return err;
         const struct config_def *def = config_find(scope, r->changes[i].name);
         if (!def->dynamic) {
-            (void)snprintf(why, TOPIC_WHY_MAX, "Cannot update these configs dynamically: %s",
+            (void)snprintf(why, TOPIC_WHY_MAX, "Cannot update these configs dynamically: [%s]",
                            def->name);
             return ERR_INVALID_REQUEST;
         }
@@ -441,6 +422,11 @@ static int overrides_change(struct config_overrides *o, enum config_scope scope,
 static void alter_begin(struct change *c)
 {
     struct topic_alter *r = CONTAINER_OF(c->call, struct topic_alter, call);
+    if (r->name.len > 0 && topic_name_check(r->name) != 0) {
+        topic_name_why(r->name, c->why, TOPIC_WHY_MAX);
+        change_end(c, ERR_INVALID_TOPIC_EXCEPTION);
+        return;
+    }
     const struct topic *t = topic_named(c);
     if (t == NULL)
         return;
@@ -457,6 +443,8 @@ static void broker_begin(struct change *c)
     struct topic_alter *r = CONTAINER_OF(c->call, struct topic_alter, call);
     config_overrides_copy(&c->settings_after, &c->shard->broker_overrides);
     int err = overrides_change(&c->settings_after, CONFIG_BROKER, r, c->why);
+    if (err == ERR_INVALID_CONFIG)
+        err = ERR_INVALID_REQUEST; // Kafka's code where the resource is a broker
     if (err != 0 || r->validate_only || r->changes_count == 0) {
         change_end(c, err);
         return;

@@ -40,28 +40,43 @@ const struct config_def *config_find(enum config_scope scope, struct slice name)
 
 // ---- values
 
+// Kafka's words for what is wrong with a number.
+static int number_refuse(const struct config_def *def, const char *text, int side, char *why,
+                         size_t why_size)
+{
+    static const char *const types[] = {
+        [CONFIG_INT] = "INT", [CONFIG_LONG] = "LONG", [CONFIG_DOUBLE] = "DOUBLE"};
+    if (side == 0)
+        (void)snprintf(why, why_size,
+                       "Invalid value %s for configuration %s: Not a number of type %s", text,
+                       def->name, types[def->type]);
+    else
+        (void)snprintf(why, why_size,
+                       "Invalid value %s for configuration %s: Value must be %s %lld", text,
+                       def->name, side < 0 ? "at least" : "no more than",
+                       (long long)(side < 0 ? def->min : def->max));
+    return ERR_INVALID_CONFIG;
+}
+
 static int number_check(const struct config_def *def, const char *text, char *why, size_t why_size)
 {
     char *end = NULL;
     errno = 0;
     if (def->type == CONFIG_DOUBLE) {
         double v = strtod(text, &end);
-        if (end != text && *end == '\0' && v >= (double)def->min && v <= (double)def->max)
-            return 0;
-    } else {
-        long long v = strtoll(text, &end, 10);
-        if (end != text && *end == '\0' && errno == 0 && v >= def->min && v <= def->max)
-            return 0;
+        if (end == text || *end != '\0')
+            return number_refuse(def, text, 0, why, why_size);
+        if (v < (double)def->min)
+            return number_refuse(def, text, -1, why, why_size);
+        return v <= (double)def->max ? 0 : number_refuse(def, text, 1, why, why_size);
     }
-    if (end == text || *end != '\0')
-        (void)snprintf(why, why_size,
-                       "Invalid value %s for configuration %s: Not a number of type %s", text,
-                       def->name, def->type == CONFIG_DOUBLE ? "DOUBLE" : "LONG");
-    else
-        (void)snprintf(why, why_size,
-                       "Invalid value %s for configuration %s: value must be between %lld and %lld",
-                       text, def->name, (long long)def->min, (long long)def->max);
-    return ERR_INVALID_CONFIG;
+    long long v = strtoll(text, &end, 10);
+    bool fits = errno == 0 && (def->type == CONFIG_LONG || (v >= INT32_MIN && v <= INT32_MAX));
+    if (end == text || *end != '\0' || !fits)
+        return number_refuse(def, text, 0, why, why_size);
+    if (v < def->min)
+        return number_refuse(def, text, -1, why, why_size);
+    return v <= def->max ? 0 : number_refuse(def, text, 1, why, why_size);
 }
 
 // Is `word` one of the alternatives in "a|b|c"?
@@ -77,6 +92,21 @@ static bool one_of(const char *values, const char *word, size_t word_len)
     }
 }
 
+static void words_refuse(const struct config_def *def, const char *word, size_t word_len, char *why,
+                         size_t why_size)
+{
+    struct buf text;
+    buf_init(&text, 1024);
+    buf_printf(&text,
+               "Invalid value %.*s for configuration %s: String must be one of: ", (int)word_len,
+               word, def->name);
+    for (const char *p = def->values; *p != '\0'; p++)
+        buf_put_slice(&text, *p == '|' ? slice_cstr(", ") : slice_of(p, 1));
+    slice_to_cstr(slice_of(text.data, text.len < why_size ? text.len : why_size - 1), why,
+                  why_size);
+    buf_fini(&text);
+}
+
 static int words_check(const struct config_def *def, const char *text, char *why, size_t why_size)
 {
     if (def->values == NULL)
@@ -90,9 +120,7 @@ static int words_check(const struct config_def *def, const char *text, char *why
             trim--;
         bool empty_list = list && text[0] == '\0';
         if (!empty_list && !one_of(def->values, p + skip, trim - skip)) {
-            (void)snprintf(why, why_size,
-                           "Invalid value %s for configuration %s: String must be one of: %s", text,
-                           def->name, def->values);
+            words_refuse(def, p + skip, trim - skip, why, why_size);
             return ERR_INVALID_CONFIG;
         }
         if (p[len] == '\0')
@@ -196,26 +224,38 @@ static void override_unset(struct config_overrides *o, const char *name)
     o->count--;
 }
 
-// The list `text` with the words of `words` added or taken away. New memory.
+static bool list_has(const char *list, const char *word, size_t word_len)
+{
+    for (const char *p = list; *p != '\0';) {
+        size_t len = strcspn(p, ",");
+        if (len == word_len && memcmp(p, word, len) == 0)
+            return true;
+        p += len + (p[len] == ',');
+    }
+    return false;
+}
+
+// The words of `from` that are not in `without`, behind those that are there.
+static void list_put(struct buf *out, const char *from, const char *without)
+{
+    for (const char *p = from; *p != '\0';) {
+        size_t len = strcspn(p, ",");
+        if (!list_has(without, p, len))
+            buf_printf(out, "%s%.*s", out->len > 0 ? "," : "", (int)len, p);
+        p += len + (p[len] == ',');
+    }
+}
+
+// The list `text` with the words of `words` added, where they are missing, or taken away. New
+// memory.
 static char *list_edit(const char *text, struct slice words, bool add)
 {
     struct buf out;
     buf_init(&out, 4096);
     char *more = mem_strndup((const char *)words.data, words.len);
-    for (const char *p = text; *p != '\0';) {
-        size_t len = strcspn(p, ",");
-        bool named = false;
-        for (const char *q = more; *q != '\0';) {
-            size_t qlen = strcspn(q, ",");
-            named |= qlen == len && memcmp(p, q, len) == 0;
-            q += qlen + (q[qlen] == ',');
-        }
-        if (add || !named)
-            buf_printf(&out, "%s%.*s", out.len > 0 ? "," : "", (int)len, p);
-        p += len + (p[len] == ',');
-    }
+    list_put(&out, text, add ? "" : more);
     if (add)
-        buf_printf(&out, "%s%s", out.len > 0 && more[0] != '\0' ? "," : "", more);
+        list_put(&out, more, text);
     char *result = mem_strndup((const char *)out.data, out.len);
     mem_free(more);
     buf_fini(&out);
@@ -242,8 +282,8 @@ int config_override_change(struct config_overrides *o, enum config_scope scope,
         return ERR_INVALID_CONFIG;
     }
     if (change->op != CONFIG_SET && def->type != CONFIG_LIST) {
-        (void)snprintf(why, why_size, "Config value append is not allowed for config key: %s",
-                       def->name);
+        (void)snprintf(why, why_size, "Can't %s to key %s because its type is not LIST.",
+                       change->op == CONFIG_APPEND ? "APPEND" : "SUBTRACT", def->name);
         return ERR_INVALID_CONFIG;
     }
     char *value = NULL;

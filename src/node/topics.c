@@ -5,6 +5,7 @@
 // running) and recover.c (before).
 #include "node/topics.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -91,6 +92,28 @@ int topic_name_check(struct slice name)
             return ERR_INVALID_TOPIC_EXCEPTION;
     }
     return 0;
+}
+
+// In Kafka's words, which people search for.
+void topic_name_why(struct slice name, char *why, size_t why_size)
+{
+    const int shown = name.len > 100 ? 100 : (int)name.len;
+    const char *text = (const char *)name.data;
+    const char *more = name.len > 100 ? "..." : "";
+    if (name.len == 0)
+        (void)snprintf(why, why_size, "Topic name is invalid: the empty string is not allowed");
+    else if (slice_eq_cstr(name, ".") || slice_eq_cstr(name, ".."))
+        (void)snprintf(why, why_size, "Topic name is invalid: '%.*s' is not allowed", shown, text);
+    else if (name.len > TOPIC_NAME_MAX)
+        (void)snprintf(why, why_size,
+                       "Topic name is invalid: the length of '%.*s%s' is longer than the max "
+                       "allowed length %d",
+                       shown, text, more, TOPIC_NAME_MAX);
+    else
+        (void)snprintf(why, why_size,
+                       "Topic name is invalid: '%.*s%s' contains one or more characters other than "
+                       "ASCII alphanumerics, '.', '_' and '-'",
+                       shown, text, more);
 }
 
 struct topic_entry *topic_entry_add(struct shard *shard, struct topic *topic)

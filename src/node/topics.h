@@ -43,6 +43,7 @@ bool topic_names_collide(struct slice a, struct slice b);
 const struct topic *topic_colliding(struct shard *shard, struct slice name);
 int topic_name_check(struct slice name); // ERR_INVALID_TOPIC_EXCEPTION: empty, ".", "..", > 249,
                                          // other than [a-zA-Z0-9._-]
+void topic_name_why(struct slice name, char *why, size_t why_size); // what is wrong with it
 
 // All requests below: fields `in` belong to the caller and live until done, which runs on the
 // asking shard, never from inside the call. `err` and `why` (a sentence, NUL-terminated, may be
