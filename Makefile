@@ -163,15 +163,19 @@ $(B)/tools/tidy: $(call obj,$(TIDY_SOURCES))
 # --- Generated tables (committed; `make check` makes them again and compares) ------------------------
 
 GEN := $(B)/gen/src
+GEN_DOC := $(B)/gen/doc
 .PHONY: gen-tree
-gen-tree: $(B)/tools/gen_err $(B)/tools/gen_msg
-	@rm -rf $(GEN) && mkdir -p $(GEN)/base/gen $(GEN)/wire/gen
+gen-tree: $(B)/tools/gen_err $(B)/tools/gen_msg $(B)/tools/gen_doc
+	@rm -rf $(GEN) $(GEN_DOC) && mkdir -p $(GEN)/base/gen $(GEN)/wire/gen $(GEN_DOC)
+	@for page in settings metrics formats; do \
+		$(B)/tools/gen_doc $$page >$(GEN_DOC)/$$page.md || exit 1; done
 	@$(B)/tools/gen_err enum schema/errors.tab >$(GEN)/base/gen/err_enum.h
 	@$(B)/tools/gen_err table schema/errors.tab >$(GEN)/base/gen/err_table.h
 	@$(B)/tools/gen_msg $(GEN)/wire/gen $(sort $(wildcard schema/kafka/*.msg))
 
 # Only what has changed is written, so that nothing is compiled again without need.
 gen: gen-tree
+	@mkdir -p doc && cp $(GEN_DOC)/*.md doc/
 	@cd $(GEN) && for f in */gen/*; do \
 		cmp -s $$f $(CURDIR)/src/$$f || { mkdir -p $(CURDIR)/src/$${f%/*}; \
 			cp $$f $(CURDIR)/src/$$f; echo "  gen  src/$$f"; }; done
@@ -231,6 +235,7 @@ $(B)/header/%.ok: %.h $(B)/flags
 
 check-gen: gen-tree
 	@for dir in base/gen wire/gen; do diff -r -u $(GEN)/$$dir src/$$dir || exit 1; done
+	@for page in $(GEN_DOC)/*.md; do diff -u $$page doc/$${page##*/} || exit 1; done
 
 check-style: $(B)/tools/tidy
 	@$(B)/tools/tidy

@@ -6,10 +6,10 @@
 // only then are the journal's earlier files recycled.
 //
 //   1  L = the journal's durable LSN + 1 (replay will start at L)
-//   2  every part: waits until what it had added is durable and applied; emits its records (state
-//   as added, durable or
-//      not); writes and syncs its dirty segments and their directories; waits until what it has
-//      added by then is durable; answers
+//   2  every part: waits until what it had added is durable and applied;
+//      emits its records (state as added, durable or not);
+//      writes and syncs its dirty segments and their directories;
+//      waits until what it has added by then is durable; answers
 //   3  snapshot file: temporary name, write, sync, rename, sync of the directory
 //   4  CHECKPOINT slot (the older of the two), durable
 //   5  journal_recycle(L); snapshot files that are no longer named are removed

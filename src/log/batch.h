@@ -11,10 +11,16 @@
 //   12     4    partition leader epoch
 //   16     1    magic = 2
 //   17     4    CRC-32C of everything from offset 21 on
-//   21     2    attributes: bits 0-2 codec, 3 timestamp type, 4 transactional, 5 control, 6 delete
-//   horizon 23     4    last offset delta 27     8    base timestamp, ms 35     8    max timestamp,
-//   ms 43     8    producer id, -1: none 51     2    producer epoch 53     4    base sequence 57 4
-//   records count 61     …    records
+//   21     2    attributes: bits 0-2 codec, 3 timestamp type,
+//               4 transactional, 5 control, 6 delete horizon
+//   23     4    last offset delta
+//   27     8    base timestamp, ms
+//   35     8    max timestamp, ms
+//   43     8    producer id, -1: none
+//   51     2    producer epoch
+//   53     4    base sequence
+//   57     4    records count
+//   61     …    records
 #ifndef WEIR_LOG_BATCH_H
 #define WEIR_LOG_BATCH_H
 
