@@ -20,6 +20,7 @@ struct setting {
 #define T(name, type, preset, broker, min, max, values, acts, doc) \
     {name, #type, preset, broker, values, doc, (double)(min), (double)(max), acts, true},
 #define B(name, type, preset, min, max, values, acts, dynamic, doc)
+#define G(name, type, preset, min, max, values, doc)
 static const struct setting topics[] = {
 #include "schema/config.tab"
 };
@@ -31,8 +32,17 @@ static const struct setting topics[] = {
 static const struct setting server[] = {
 #include "schema/config.tab"
 };
+#undef B
+#define B(name, type, preset, min, max, values, acts, dynamic, doc)
+#undef G
+#define G(name, type, preset, min, max, values, doc) \
+    {name, #type, preset, NULL, values, doc, (double)(min), (double)(max), false, true},
+static const struct setting groups[] = {
+#include "schema/config.tab"
+};
 #undef T
 #undef B
+#undef G
 
 struct metric {
     const char *name, *unit, *doc;
@@ -93,12 +103,12 @@ static void print_topics(bool acts)
     }
 }
 
-static void print_server(bool acts)
+static void print_list(const struct setting *list, size_t count, bool acts)
 {
     (void)puts("| setting | default | values | while running | what it does |\n"
                "| --- | --- | --- | --- | --- |");
-    for (size_t i = 0; i < COUNT(server); i++) {
-        const struct setting *s = &server[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct setting *s = &list[i];
         if (s->acts != acts)
             continue;
         (void)printf("| `%s` | %s | ", s->name, preset_text(s));
@@ -123,12 +133,14 @@ static void settings(void)
     print_topics(true);
     (void)puts("\n## Of the server\n\n"
                "\"While running\": whether a client may change it without a restart.\n");
-    print_server(true);
+    print_list(server, COUNT(server), true);
     (void)puts("\n## Accepted, kept and described, without effect\n\n"
                "So that configurations written for a Kafka cluster run unchanged. Of topics:\n");
     print_topics(false);
     (void)puts("\nOf the server:\n");
-    print_server(false);
+    print_list(server, COUNT(server), false);
+    (void)puts("\nOf consumer groups:\n");
+    print_list(groups, COUNT(groups), false);
 }
 
 // ---- metrics

@@ -17,8 +17,9 @@ static int8_t entry_type(enum config_type type)
 int8_t kafka_broker_source(struct kafka_request *r, const char *name, const char *value)
 {
     const char *given = config_override_get(broker_given(kafka_shard(r)), name);
-    return given != NULL && strcmp(given, value) == 0 ? SOURCE_STATIC_BROKER
-                                                      : SOURCE_DYNAMIC_BROKER;
+    if (given == NULL || value == NULL)
+        return SOURCE_DYNAMIC_BROKER;
+    return strcmp(given, value) == 0 ? SOURCE_STATIC_BROKER : SOURCE_DYNAMIC_BROKER;
 }
 
 // What is told to clients, in Kafka's form. Kafka has it from its file; here it may follow from the

@@ -87,7 +87,10 @@ static void versions_known(struct client *c, int err, const void *response)
 {
     const struct kafka_api_versions_response *r = response;
     struct world *w = c->world;
-    if (err != 0 || r->error_code != 0)
+    if (err != 0)
+        return;
+    ASSERT(r != NULL);
+    if (r->error_code != 0)
         return;
     for (uint32_t i = 0; i < WORLD_APIS; i++)
         w->api_max[i] = -1;
