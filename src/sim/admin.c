@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "sim/client.h"
 #include "wire/gen/kafka_create_partitions.h"
@@ -262,6 +263,7 @@ static void admin_step(struct client *c)
         create(a);
         return;
     }
+    ASSERT(n->topic != NULL); // what is there has been made
     if (n->topic->deleting) { // it was to go, and is there all the same: once more
         delete_topic(a);
         return;
