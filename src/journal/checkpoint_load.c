@@ -66,12 +66,28 @@ static int slots_choose(const struct slots *slots, struct checkpoint_found *foun
     return 0;
 }
 
+// A killed process may have left a slot that only the kernel knows of. Journal files are recycled by
+// it from here on, so it must be on disk first: else a power loss finds neither it nor them.
+static int slots_keep(struct io *io)
+{
+    struct io_file *file = NULL;
+    int err = io_open(io, "CHECKPOINT", IO_WRITE, &file);
+    if (err == ERR_NOT_FOUND)
+        return 0;
+    if (err == 0)
+        err = io_sync(file);
+    io_file_close(file);
+    return err != 0 ? err : io_sync_dir(io, ".");
+}
+
 int checkpoint_load(struct io *io, int (*apply)(void *arg, const struct state_record *record),
                     void *arg, bool read_only, struct checkpoint_found *out)
 {
     struct slots slots = {.version = 0};
     *out = (struct checkpoint_found){.slot = CHECKPOINT_SLOTS - 1}; // so that 0 is written first
-    int err = slots_read(io, &slots);
+    int err = read_only ? 0 : slots_keep(io);
+    if (err == 0)
+        err = slots_read(io, &slots);
     if (err == 0)
         err = slots_choose(&slots, out);
     for (uint32_t i = 0; i < out->chain.count && err == 0; i++) {
