@@ -203,11 +203,12 @@ interop:
 	@$(MAKE) all
 	@test/interop/run.sh
 
-# The long form of what `make test` does in 5 rounds.
+# The long form of what `make test` does in 5 rounds, and the proof that it can fail.
 crash:
 	@tools/setup.sh build test
 	@$(MAKE) all
-	@test/crash/run.sh --rounds 100 --rate 16000000
+	@test/crash/run.sh --rounds 100 --rate 24000000
+	@test/crash/planted.sh
 
 # --- Checks ----------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ cd "$(dirname "$0")/../.."
 command -v strace >/dev/null && command -v python3 >/dev/null || { echo 'NOT RUN acks: no strace or no python3'; exit 77; }
 strace -o /dev/null true 2>/dev/null || { echo 'NOT RUN acks: tracing is not allowed here'; exit 77; }
 mkdir -p build/crash
-work=$(mktemp -d "${1:-build/crash}/acks.XXXXXX")
-if WEIR_TEST_DIR=$PWD/$work python3 test/crash/acks.py; then
+work=$(realpath "$(mktemp -d "${1:-build/crash}/acks.XXXXXX")")
+if WEIR_TEST_DIR=$work python3 test/crash/acks.py; then
     rm -rf "$work"
 else
     echo "what is left is in $work"

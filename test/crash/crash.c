@@ -103,8 +103,7 @@ static void round_run(struct run *r, uint32_t number)
         r->killed_early++;
     } else {
         server_up(r);
-        if (number % 3 == 0)
-            group_watch(r);
+        group_watch(r);
         sleep_ms(UP_MIN_MS + next_random(&r->random) % UP_SPREAD_MS);
     }
     if (!server_alive(r))

@@ -157,8 +157,6 @@ int store_check(struct run *r)
         int fd = open(said, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
         if (fd >= 0)
             (void)dup2(fd, 1);
-        const char *memory =
-            r->starts % 3 == 2 ? "weir.memory.bytes=33554432" : "weir.memory.bytes=1073741824";
         execl(r->weir, "weir", "check", data, (char *)NULL);
         _exit(127);
     }
