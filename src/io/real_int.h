@@ -13,8 +13,9 @@
 #include "base/list.h"
 #include "io/io_int.h"
 
-#define REAL_FDS_RESERVE 32 // descriptors that no connection may take
-#define REAL_ACCEPT_MAX  64 // connections accepted per turn and listener
+#define REAL_FDS_RESERVE 32                       // descriptors that no connection may take
+#define REAL_ACCEPT_MAX  64                       // connections accepted per turn and listener
+#define REAL_ACCEPT_NS   (100 * INT64_C(1000000)) // pause when connections cannot be accepted
 
 // Addresses this process listens on: the first of them is bound alone, so that a second server is
 // told that the address is in use although SO_REUSEPORT would let it in.
@@ -60,7 +61,8 @@ struct real_io {
     _Alignas(64) uv_loop_t loop;
     uv_async_t async;
     uv_timer_t timer;
-    int64_t timer_armed_ns; // the deadline the uv_timer stands for; INT64_MAX: none
+    struct io_timer accept_again; // listeners that pause
+    int64_t timer_armed_ns;       // the deadline the uv_timer stands for; INT64_MAX: none
 };
 
 struct real_sock {
@@ -114,6 +116,7 @@ int64_t real_send(struct io_sock *sock, const struct iovec *iov, int iov_count);
 void real_close(struct io_sock *sock);
 int real_sock_create(struct real_io *io, int fd, struct real_sock **out); // takes fd, also on error
 void real_accept_ready(struct real_sock *listener);
+void real_accept_again(struct io_timer *timer);
 
 // real_listen.c
 void real_listen_forget(struct real_sock *listener);

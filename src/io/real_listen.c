@@ -7,7 +7,7 @@
 //
 // When descriptors run low (the kernel hands out the lowest free number, so a high number says so)
 // a connection is accepted and closed at once: left in the queue it would hang, and the loop would
-// be woken for it for ever.
+// be woken for it for ever. Where not even that can be done, the loop's listeners pause.
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -177,10 +177,12 @@ static bool turn_away(struct real_sock *listener, int listen_fd)
     if (world->spare_fd >= 0)
         (void)close(world->spare_fd);
     int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    int why = errno;
     if (fd >= 0)
         (void)close(fd);
     world->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     (void)pthread_mutex_unlock(&world->listen_lock);
+    errno = why;
     return fd >= 0;
 }
 
@@ -203,6 +205,31 @@ static void accept_one(struct real_sock *listener, int fd, const struct sockaddr
     listener->on.accept(listener->owner, &sock->base, &peer);
 }
 
+void real_accept_again(struct io_timer *timer)
+{
+    struct real_io *io = CONTAINER_OF(timer, struct real_io, accept_again);
+    LIST_FOR (it, &io->socks) {
+        struct real_sock *sock = CONTAINER_OF(it, struct real_sock, link);
+        if (sock->listening != NULL)
+            real_watch(&sock->base, IO_READABLE);
+    }
+}
+
+// accept has failed with errno. True: the next one may succeed.
+static bool accept_failed(struct real_sock *listener, int listen_fd)
+{
+    if (errno == EINTR || errno == ECONNABORTED)
+        return true;
+    if ((errno == EMFILE || errno == ENFILE) && turn_away(listener, listen_fd))
+        return true;
+    if (errno == EAGAIN)
+        return false;
+    struct real_io *io = listener->io;
+    listener->mask = 0; // armed accordingly when the event is over
+    io_timer_start(&io->base, &io->accept_again, io_now_ns(&io->base) + REAL_ACCEPT_NS);
+    return false;
+}
+
 void real_accept_ready(struct real_sock *listener)
 {
     uv_os_fd_t listen_fd;
@@ -219,8 +246,7 @@ void real_accept_ready(struct real_sock *listener)
         int fd = accept4(listen_fd, (struct sockaddr *)&sa, &sa_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0)
             accept_one(listener, fd, &sa, fds_max);
-        else if ((errno == EMFILE || errno == ENFILE) ? !turn_away(listener, listen_fd)
-                                                      : errno != EINTR && errno != ECONNABORTED)
+        else if (!accept_failed(listener, listen_fd))
             return;
     }
 }

@@ -39,6 +39,7 @@ int real_loop_init(struct real_io *io)
     (void)uv_timer_init(&io->loop, &io->timer);
     io->timer.data = io;
     io->timer_armed_ns = INT64_MAX;
+    io_timer_init(&io->accept_again, real_accept_again);
     return 0;
 }
 

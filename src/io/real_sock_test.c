@@ -5,6 +5,7 @@
 #include "io/real.h"
 
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -313,6 +314,60 @@ static void test_reserve(void **state)
     sem_destroy(&f.e.done);
 }
 
+// ---- no descriptor at all, not even the spare one: the loop waits instead of spinning
+
+static void exhausted_accept(void *owner, struct io_sock *sock, const struct io_addr *peer)
+{
+    struct flood *f = owner;
+    (void)peer;
+    io_close(sock);
+    if (++f->accepted == 40)
+        sem_post(&f->e.done);
+}
+
+static void exhausted_start(struct io *io, void *arg)
+{
+    struct flood *f = arg;
+    struct io_listen_options options = {
+        .addr = f->e.addr, .backlog = 128, .accept = exhausted_accept, .owner = f};
+    struct rlimit limit;
+    assert_int_equal(io_listen(io, &options, &f->e.listener), 0);
+    assert_int_equal(io_sock_addr(f->e.listener, &f->e.addr), 0);
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(io_connect(io, &f->e.addr, &f->socks[i]), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = 3; // those that are open stay so
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static int64_t cpu_ns(void)
+{
+    struct timespec ts;
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts), 0);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void test_exhausted(void **state)
+{
+    (void)state;
+    struct rlimit before;
+    struct flood f = {0};
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    sem_init(&f.e.done, 0, 0);
+    assert_int_equal(io_addr_parse("127.0.0.1:0", &f.e.addr), 0);
+    struct io *io = actor("flood", IO_LOOP, 0);
+    call_on(io, exhausted_start, &f);
+    int64_t begun_ns = cpu_ns();
+    (void)usleep(500000);
+    int64_t used_ns = cpu_ns() - begun_ns;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    while (sem_wait(&f.e.done) != 0) { // they are served when there is room again
+    }
+    assert_true(used_ns < 200000000);
+    io_actor_stop(io);
+    sem_destroy(&f.e.done);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +375,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_echo_v6, setup, teardown),
         cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reserve, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_exhausted, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
