@@ -101,8 +101,7 @@ static void test_a_planted_bug_is_found(void **state)
 
 static void last_line(void *arg, const char *line)
 {
-    char *last = arg;
-    strncpy(last, line, HISTORY_WIDTH - 1);
+    slice_to_cstr(slice_cstr(line), arg, HISTORY_WIDTH);
 }
 
 static void test_history_keeps_the_last_lines(void **state)
