@@ -185,6 +185,12 @@ gen: gen-tree
 unit: $(TESTS)
 	@tools/unit.sh $(B) $(TESTS)
 
+# The simulator in this flavour; what all seeds found adds up in its own closing line.
+SIM_SEEDS ?= 200
+sim: $(B)/weir
+	@$(B)/weir sim --seed 1 --seeds $(SIM_SEEDS) --twice
+.PHONY: sim
+
 test:
 	@tools/test.sh
 
