@@ -67,6 +67,7 @@ void model_server_begins(struct model *m)
 {
     m->start++;
     ASSERT(m->start < MODEL_STARTS);
+    topics_restart(m); // answers of the last one may have come after its end
 }
 
 void model_server_gone(struct model *m)
