@@ -66,8 +66,8 @@ static int slots_choose(const struct slots *slots, struct checkpoint_found *foun
     return 0;
 }
 
-// A killed process may have left a slot that only the kernel knows of. Journal files are recycled by
-// it from here on, so it must be on disk first: else a power loss finds neither it nor them.
+// A killed process may have left a slot that only the kernel knows of. Journal files are recycled
+// by it from here on, so it must be on disk first: else a power loss finds neither it nor them.
 static int slots_keep(struct io *io)
 {
     struct io_file *file = NULL;

@@ -5,6 +5,8 @@
 // remembers what was added and what was answered, and judges each recovery: what was done is there,
 // once, in order, with its bytes; of bundles all or nothing; what a recovery has dropped never
 // comes back. The judge is judged too: planted bugs must be found.
+//
+// tidy: long-file — the model and what it judges know each other's insides
 #include "journal/journal.h"
 
 #include <setjmp.h>

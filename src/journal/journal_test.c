@@ -3,7 +3,6 @@
 // The journal on real files: what is done is replayed, in order, whole groups only; several ports;
 // bundles whose parts cross; a full journal; fail-stop. Damage to its files is recover_test.c's.
 #include "journal/journal.h"
-
 #include "journal/rig_test.h"
 
 static void test_empty_store_opens_and_reopens(void **state)
