@@ -126,8 +126,8 @@ void kafka_describe_topic_partitions_handle(struct kafka_request *r)
 {
     const struct kafka_describe_topic_partitions_request *q = r->message;
     struct page page = {.r = r, .left = PAGE_MAX};
-    if (q->response_partition_limit > 0 && q->response_partition_limit < PAGE_MAX)
-        page.left = (uint32_t)q->response_partition_limit;
+    if (q->response_partition_limit < PAGE_MAX) // Kafka: at least one, whatever was asked for
+        page.left = q->response_partition_limit > 1 ? (uint32_t)q->response_partition_limit : 1;
     wire_default(&kafka_describe_topic_partitions_response_type, &page.answer);
     page.self = kafka_alloc(r, 1, sizeof *page.self);
     if (page.self == NULL || !page_names(&page))
