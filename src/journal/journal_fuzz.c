@@ -6,6 +6,8 @@
 //   2  a group of ours with some bytes changed: every change must be noticed
 //   3  a slot of CHECKPOINT, its checksum made right
 //   4  state records
+//
+// covers: src/journal/format.c src/journal/state.c
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
