@@ -22,6 +22,38 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+// What was read whole is written the same again.
+static void header_again(const uint8_t *block, const struct wal_header *header)
+{
+    uint8_t again[IO_BLOCK];
+    if (header->salt == 0)
+        return; // ours never has it
+    wal_header_put(again, header);
+    ASSERT(memcmp(again, block, WAL_HEADER_BYTES) == 0);
+}
+
+static void opening_again(const uint8_t *block, const struct wal_opening *opening)
+{
+    uint8_t again[IO_BLOCK];
+    if (opening->salt == 0)
+        return;
+    wal_opening_put(again, opening);
+    ASSERT(memcmp(again, block, WAL_OPENING_SIZE) == 0);
+}
+
+// A name that is taken for a file's is the one that its number makes.
+static void name(const uint8_t *data, size_t size)
+{
+    char text[WAL_NAME_SIZE] = "";
+    char again[WAL_NAME_SIZE];
+    uint64_t number = 0;
+    memcpy(text, data, size < sizeof text ? size : sizeof text - 1);
+    if (!wal_name_parse(text, ".wal", &number))
+        return;
+    wal_name(number, ".wal", again);
+    ASSERT(strcmp(text, again) == 0);
+}
+
 static void blocks(const uint8_t *data, size_t size, bool repair)
 {
     uint8_t block[IO_BLOCK] = {0};
@@ -31,12 +63,14 @@ static void blocks(const uint8_t *data, size_t size, bool repair)
     uint32_t version = 0;
     if (repair)
         le32_put(block + 12, crc32c(0, block + 16, WAL_HEADER_BYTES - 16));
-    if (wal_header_get(block, &header, &version) == 0)
+    if (wal_header_get(block, &header, &version) == 0) {
         ASSERT(version == WAL_VERSION);
+        header_again(block, &header);
+    }
     if (repair)
         le32_put(block + 8, crc32c(0, block + 12, WAL_OPENING_SIZE - 12));
     if (wal_opening_get(block, le64_get(block + 16), &opening) == 0)
-        ASSERT(opening.first_lsn != 0);
+        opening_again(block, &opening);
 }
 
 // Makes the checksums of a group and of its frames right, as far as its lengths allow.
@@ -166,6 +200,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 1:
         blocks(rest, size, data[0] % 5 == 1);
         group(rest, size, data[0] % 5 == 1);
+        name(rest, size);
         break;
     case 2:
         changed(rest, size);
