@@ -15,6 +15,7 @@ machine() {
     echo
     echo "Machine: $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) cores, $(awk '/MemTotal/ { printf "%d GB", $2 / 1e6 }' /proc/meminfo), Linux $(uname -r), data on $(df -T "$1" | awk 'NR == 2 { print $2 }'); server on core ${SERVER_CPUS:-?}, load generator on ${LOAD_CPUS:-?};"
     echo "dirty pages: $(cat /proc/sys/vm/dirty_background_ratio) % background, $(cat /proc/sys/vm/dirty_ratio) % limit: what Kafka as shipped leaves to the page cache stays below that, and its disk writes are in no figure of its."
+    echo "Load of the machine when this was written, over 1, 5 and 15 minutes: $(cut -d' ' -f1-3 /proc/loadavg). Above 2 others worked on it: then read the ratios, and no tail."
     echo
     echo 'weir is always durable: it acknowledges after the sync. `kafka` is as shipped and never syncs; `flush` is the same broker with flush.messages=1.'
     echo 'Median [lowest to highest] of the rounds; ratios are formed within a round. Idle servers stay up while another is measured.'

@@ -132,7 +132,7 @@ syncs() { [ "$1" = weir ] && "$top/weir" status --kafka "$(address weir)" 2>/dev
 # ---- one measurement ----------------------------------------------------------------------------------------------
 
 measure() { # SCENARIO SERVER ROUND GEN-WORDS...: figures into results; round 0 is the warming one and is not kept
-    local scenario=$1 server=$2 round=$3 before after t0 t1
+    local scenario=$1 server=$2 round=$3 before after t0 t1 name value
     shift 3
     before=$(syncs "$server")
     t0=$(date +%s%N)
