@@ -144,3 +144,17 @@ void groups_topic_deleted(struct groups *groups, struct slice topic)
             topic_forget(group, topic);
     }
 }
+
+void groups_topics_check(struct groups *groups, bool (*known)(void *arg, struct slice topic),
+                         void *arg)
+{
+    ASSERT(groups->started);
+    MAP_FOR_SAFE (it, &groups->by_id) {
+        struct group *group = CONTAINER_OF(it, struct group, node.order);
+        LIST_FOR (t, &group->topics.order) { // nothing is removed before it is durable
+            struct slice name = CONTAINER_OF(t, struct group_topic_offsets, node.order)->name;
+            if (!known(arg, name))
+                topic_forget(group, name);
+        }
+    }
+}

@@ -206,6 +206,10 @@ struct group_forget { // OffsetDelete
 void groups_forget(struct groups *groups, struct group_forget *forget);
 // The topic is gone: so are its offsets, in all groups.
 void groups_topic_deleted(struct groups *groups, struct slice topic);
+// After groups_start: the same for every topic that `known` does not know. A crash may have come
+// between a topic's deletion and the tombstones of its offsets.
+void groups_topics_check(struct groups *groups, bool (*known)(void *arg, struct slice topic),
+                         void *arg);
 
 // ---- administration
 

@@ -403,6 +403,41 @@ static void test_expiry(void **unused)
     rig_destroy(rig);
 }
 
+static bool only_plays(void *arg, struct slice topic)
+{
+    (void)arg;
+    return slice_eq_cstr(topic, "plays");
+}
+
+static void check_run(struct io_msg *msg)
+{
+    struct rig_step *step = CONTAINER_OF(msg, struct rig_step, msg);
+    groups_topics_check(step->rig->groups, only_plays, NULL);
+    step->done = true;
+}
+
+// A crash came between a topic's deletion and the tombstones of its offsets.
+static void test_offsets_of_topics_that_are_gone(void **unused)
+{
+    (void)unused;
+    struct rig *rig = rig_create(21);
+    rig_start(rig);
+    assert_int_equal(rig_commit_simple(rig, "g", "plays", 1), 0);
+    assert_int_equal(rig_commit_simple(rig, "g", "other", 2), 0);
+    assert_int_equal(rig_commit_simple(rig, "h", "other", 3), 0);
+    rig_restart(rig);
+    assert_int_equal(rig_fetch(rig, "g", "other"), 2);
+    rig_on(rig, rig->shard, check_run);
+    rig_run_ms(rig, 100);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(rig_fetch(rig, "g", "plays"), 1);
+        assert_int_equal(rig_fetch(rig, "g", "other"), -1);
+        assert_int_equal(rig_fetch(rig, "h", "other"), -1);
+        rig_restart(rig); // the tombstones are in the journal
+    }
+    rig_destroy(rig);
+}
+
 static void test_stop_answers_who_waits(void **unused)
 {
     (void)unused;
@@ -547,6 +582,7 @@ int main(void)
         cmocka_unit_test(test_a_rebalance_half_done_is_undone),
         cmocka_unit_test(test_deletions_survive),
         cmocka_unit_test(test_expiry),
+        cmocka_unit_test(test_offsets_of_topics_that_are_gone),
         cmocka_unit_test(test_stop_answers_who_waits),
         cmocka_unit_test(test_fetch_beside_a_commit),
         cmocka_unit_test(test_a_topic_is_deleted),

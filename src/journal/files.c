@@ -79,6 +79,8 @@ static void make_next(struct journal *journal)
     uint64_t size = last == NULL ? journal->options.first_file_bytes : last->size_bytes;
     size =
         size > journal->options.file_bytes / GROWTH ? journal->options.file_bytes : size * GROWTH;
+    if (files->waiting && size < files->need_bytes)
+        size = journal->options.file_bytes; // else it would be made again and again
     files->making++;
     files->count++;
     struct wal_job job = {.number = files->next_number++, .size_bytes = size};
@@ -167,6 +169,7 @@ int files_room(struct journal *journal, uint64_t len_bytes)
     while (!fits(journal, len_bytes)) {
         if (list_empty(&files->spares)) {
             files->waiting = true;
+            files->need_bytes = WAL_GROUPS_AT + len_bytes;
             make_ahead(journal);
             tell_level(journal);
             return ERR_AGAIN;

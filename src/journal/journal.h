@@ -78,6 +78,10 @@ struct journal_frame { // owned by the port; valid until its done has returned
 };
 
 void journal_add(struct journal_port *port, const struct journal_write *write);
+// The longest body (with a head below 3 KiB) that a file of this size surely takes, whatever else
+// its shard adds: even a body that would go direct may have to go into the journal, when its target
+// cannot be written now. Who adds a longer one outside a bundle may get ERR_LIMIT from its done.
+uint64_t journal_body_max(uint64_t file_bytes);
 // Frames added between begin and end belong to bundle `id`, of which `parts` shards bring one part
 // each: the group waits until all parts have come and writes them together; what was added later on
 // the same shards stays behind it.

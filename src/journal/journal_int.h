@@ -125,11 +125,12 @@ struct journal_files {
     struct list jobs;
     uint64_t pos; // in the last used one
     uint64_t next_number;
-    uint32_t count;  // used, spare and being recycled
-    uint32_t making; // new ones under way
-    bool waiting;    // a group waits for room
-    int level;       // 0, 1: half full was told, 2: three quarters was told
-    bool quiet;      // stopping: no more jobs
+    uint32_t count;      // used, spare and being recycled
+    uint32_t making;     // new ones under way
+    bool waiting;        // a group waits for room
+    uint64_t need_bytes; // how large a file it needs
+    int level;           // 0, 1: half full was told, 2: three quarters was told
+    bool quiet;          // stopping: no more jobs
     struct io *quiet_reply;
     struct io_msg *quiet_msg, quiesce_msg;
     struct io_timer retry;

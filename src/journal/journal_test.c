@@ -459,6 +459,42 @@ static void test_what_fits_no_file_is_refused(void **state)
     rig_destroy(rig);
 }
 
+struct rig_turn {
+    struct rig *rig;
+    size_t body_len[2];
+};
+
+static void turn_run(struct io *io, void *arg)
+{
+    struct rig_turn *turn = arg;
+    for (int i = 0; i < 2; i++) {
+        struct rig_write w = {.rig = turn->rig, .head = "long", .body_len = turn->body_len[i]};
+        rig_add_run(io, &w);
+    }
+}
+
+// The longest body fits behind the fullest submission.
+static void test_the_longest_body_fits(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_create();
+    rig->options.file_bytes = 4 * 1024 * 1024;
+    uint64_t most = journal_body_max(rig->options.file_bytes);
+    assert_in_range(most, 3 * 1024 * 1024, rig->options.file_bytes);
+    assert_int_equal(rig_open(rig, 0), 0);
+    for (int round = 0; round < 2; round++) {
+        struct rig_turn turn = {rig, {512 * 1024 - 100, most}};
+        rig_call_on(rig->shards[0], turn_run, &turn);
+        rig_wait_dones(rig, 2);
+    }
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(rig->done[0][i].err, 0);
+    rig_close(rig);
+    assert_int_equal(rig_scan(rig, 0), 0);
+    assert_int_equal(rig->replayed_count, 4);
+    rig_destroy(rig);
+}
+
 // ---- files
 
 static void test_full_journal_waits_and_goes_on(void **state)
@@ -592,6 +628,7 @@ int main(void)
         cmocka_unit_test(test_bundle_parts_cross_and_share_a_group),
         cmocka_unit_test(test_incomplete_bundle_is_never_replayed),
         cmocka_unit_test(test_what_fits_no_file_is_refused),
+        cmocka_unit_test(test_the_longest_body_fits),
         cmocka_unit_test(test_full_journal_waits_and_goes_on),
         cmocka_unit_test(test_direct_write_meets_a_full_disk),
         cmocka_unit_test(test_failed_direct_write_stops_everything),

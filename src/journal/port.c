@@ -16,6 +16,20 @@
 // kept: a group takes whole submissions.
 #define SUBMISSION_BYTES (1024u * 1024)
 
+static uint64_t submission_bytes(uint64_t file_bytes)
+{
+    return file_bytes / 8 < SUBMISSION_BYTES ? file_bytes / 8 : SUBMISSION_BYTES;
+}
+
+// What else a group with one submission holds: its own header and commit frame, the frames that
+// came before the one that closed the submission, that one's header and head. Batches have short
+// heads.
+uint64_t journal_body_max(uint64_t file_bytes)
+{
+    uint64_t beside = WAL_GROUPS_AT + submission_bytes(file_bytes) + IO_BLOCK;
+    return file_bytes > beside ? file_bytes - beside : 0;
+}
+
 struct journal_port *journal_port_create(struct journal *journal, uint32_t index, struct io *shard)
 {
     ASSERT(index < journal->options.ports_count);
@@ -102,7 +116,7 @@ void journal_add(struct journal_port *port, const struct journal_write *write)
     s->bytes += wal_frame_bytes(write->head.len, write->body.len);
     port->added++;
     port->bytes += write->head.len + write->body.len;
-    if (!port->in_bundle && s->bytes >= SUBMISSION_BYTES)
+    if (!port->in_bundle && s->bytes >= submission_bytes(port->journal->options.file_bytes))
         port_close(port);
 }
 

@@ -88,6 +88,8 @@ int node_bundle_append(struct shard *shard, const struct uuid *topic, int32_t pa
     if (p == NULL)
         return ERR_UNKNOWN_TOPIC_OR_PARTITION;
     int err = batch_peek(blob_piece_slice(batch), &b);
+    if (err == 0 && b.size_bytes > journal_body_max(shard->node->broker.journal_file_bytes))
+        err = ERR_MESSAGE_TOO_LARGE;
     if (err == 0)
         err = log_append(p->log, batch, &b, shard->node->epoch, &done);
     if (err == 0)

@@ -84,7 +84,7 @@ static struct blob_piece one_batch(int64_t pid, int32_t sequence, const char *te
     struct batch_builder bb;
     struct buf out;
     struct blob *blob = NULL;
-    buf_init(&out, 1U << 20);
+    buf_init(&out, 8U << 20);
     batch_build_begin(&bb, &out, BATCH_NONE, 1700000000000);
     if (pid >= 0)
         batch_build_producer(&bb, pid, 0, sequence);
@@ -221,6 +221,35 @@ static void test_produce_and_fetch_across_shards(void **state)
     got[0].part.topic = (struct uuid){{1}};
     produce(&rig, &(struct uuid){{9}}, parts, 1, -1, 0, "nowhere");
     assert_int_equal(parts[0].part.err, ERR_UNKNOWN_TOPIC_ID);
+    rig_fini(&rig);
+}
+
+// What a journal's file cannot take is refused, whatever max.message.bytes says: its segment may be
+// out of reach when it comes.
+static void test_batches_fit_the_journal(void **state)
+{
+    (void)state;
+    static const char *const config[] = {"weir.journal.file.bytes=4194304",
+                                         "message.max.bytes=100000000", NULL};
+    const size_t most = (size_t)journal_body_max(4194304);
+    struct rig rig;
+    struct uuid id;
+    struct produce_part part;
+    the_rig = &rig;
+    rig_init(&rig, 12, 2, config);
+    assert_int_equal(create(&rig, "plays", 1, &id), 0);
+    for (size_t over = 0; over < 2; over++) {
+        const size_t len = most - 200 + 400 * over;
+        char *text = mem_alloc(len + 1);
+        memset(text, 'x', len);
+        text[len] = '\0';
+        produce(&rig, &id, &part, 1, -1, 0, text);
+        assert_int_equal(part.part.err, over == 0 ? 0 : ERR_MESSAGE_TOO_LARGE);
+        assert_int_equal(part.why != NULL, over != 0);
+        mem_free(text);
+    }
+    produce(&rig, &id, &part, 1, -1, 0, "goes on");
+    assert_int_equal(part.base_offset, 1);
     rig_fini(&rig);
 }
 
@@ -468,6 +497,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_topics_outlive_power_loss),
         cmocka_unit_test(test_produce_and_fetch_across_shards),
+        cmocka_unit_test(test_batches_fit_the_journal),
         cmocka_unit_test(test_repetition_is_recognised_over_a_restart),
         cmocka_unit_test(test_fetch_waits_and_gives_up),
         cmocka_unit_test(test_fetch_is_woken),

@@ -66,6 +66,11 @@ static int batch_admit(struct shard *shard, const struct topic_config *c, struct
         p->why = "The record batch is larger than max.message.bytes allows";
         return ERR_MESSAGE_TOO_LARGE;
     }
+    if (b.size_bytes > journal_body_max(shard->node->broker.journal_file_bytes)) {
+        p->why = "The record batch is larger than a file of the journal can take: see "
+                 "weir.journal.file.bytes";
+        return ERR_MESSAGE_TOO_LARGE;
+    }
     if (batch_transactional(&b))
         return ERR_INVALID_TXN_STATE;
     int64_t now_ms = io_wall_ms(shard->io);

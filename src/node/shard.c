@@ -207,6 +207,11 @@ static void tick(struct io_timer *timer)
 
 // ---- start
 
+static bool topic_known(void *arg, struct slice name)
+{
+    return topic_by_name(arg, name) != NULL;
+}
+
 void shard_start(struct shard *shard)
 {
     if (shard->started)
@@ -216,6 +221,7 @@ void shard_start(struct shard *shard)
     shard->started = true;
     io_on_turn_end(shard->io, turn_end, shard);
     groups_start(shard->groups, shard->io, shard->port);
+    groups_topics_check(shard->groups, topic_known, shard);
     if (shard->index == 0)
         trim_start(shard);
     io_timer_init(&shard->tick, tick);

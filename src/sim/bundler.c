@@ -15,7 +15,6 @@
 
 #define OUTPUTS      3
 #define GROUP        "bundler"
-#define INPUT        "bundler-input"
 #define PAUSE_MIN_NS INT64_C(500000)
 #define PAUSE_MAX_NS INT64_C(20000000)
 #define NONE         UINT64_C(0) // steps count from 1
@@ -64,6 +63,12 @@ static struct io *bundler_io(struct bundler *b)
     return shard_io(node_shard(b->node, 0));
 }
 
+// Where it reads from, so it says: any topic that is there and stays.
+static const char *input(const struct bundler *b)
+{
+    return b->w->topics[WORLD_TOPIC_BUNDLED]->name;
+}
+
 static void rest(struct bundler *b)
 {
     if (b->node == NULL)
@@ -107,7 +112,7 @@ static void asked(struct node_call *call)
 
 static void ask(struct bundler *b)
 {
-    b->topic = (struct group_topic){slice_cstr(INPUT), &b->offset, 1};
+    b->topic = (struct group_topic){slice_cstr(input(b)), &b->offset, 1};
     b->offset = (struct group_offset){.partition = 0};
     b->fetch = (struct group_fetch){.group_id = slice_cstr(GROUP), .topics_count = 1};
     b->fetch.topics = &b->topic;
@@ -229,7 +234,7 @@ static void step(struct bundler *b)
     struct world *w = b->w;
     if (!b->open)
         outputs_make(b);
-    b->topic = (struct group_topic){slice_cstr(INPUT), &b->offset, 1};
+    b->topic = (struct group_topic){slice_cstr(input(b)), &b->offset, 1};
     b->offset = (struct group_offset){.partition = 0, .leader_epoch = -1};
     b->offset.offset = (int64_t)b->step;
     b->commit = (struct group_commit){.group_id = slice_cstr(GROUP), .generation = -1};
