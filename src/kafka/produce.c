@@ -221,6 +221,7 @@ void kafka_produce_handle(struct kafka_request *r)
     s->r = r;
     s->produce.parts = s->parts;
     s->produce.acks = q->acks;
+    s->produce.timeout_ms = q->timeout_ms;
     s->produce.context = &r->context;
     s->produce.done = produce_done;
     produce_start(kafka_shard(r), &s->produce);

@@ -42,16 +42,22 @@ struct produce_part {
     const char *rejected_why;
     int64_t last_offset;
     struct log_waiter waiter; // node's, as the rest below
+    bool waiting;
     struct produce_leg *leg;
 };
 struct produce {
     struct produce_part *parts;
     uint32_t parts_count;
     int16_t acks; // 0: done as soon as it is appended; 1, -1: when durable
+    // Parts that are not durable by then are answered with ERR_REQUEST_TIMED_OUT; they may become
+    // durable all the same. 0: however long it takes.
+    int64_t timeout_ms;
     struct request_context *context;
     void (*done)(struct produce *request);
-    struct produce_leg *legs; // node's
-    uint32_t legs_left;
+    struct shard *from; // node's, as the rest below
+    struct produce_leg *legs;
+    uint32_t legs_count, legs_left, stops_left;
+    struct io_timer timer;
 };
 void produce_start(struct shard *shard, struct produce *request);
 // Frees what the node holds for a request: the lists of rejected records when it is done and read,

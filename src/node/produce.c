@@ -4,7 +4,9 @@
 // and waits for its group. A repeated batch of an idempotent producer is answered with the offsets
 // it was given first, and not before those are durable.
 //
-// One leg per shard that owns any of the parts; a leg answers when all its parts are settled.
+// One leg per shard that owns any of the parts; a leg answers when all its parts are settled. When
+// the client's time is up the legs are told to stop waiting; that order and its answer are messages
+// of their own, since a leg may have answered by itself meanwhile.
 #include <string.h>
 
 #include "base/assert.h"
@@ -16,6 +18,7 @@
 struct produce_leg {
     struct node_call call;
     struct produce *request;
+    struct io_msg stop_msg, stopped_msg;
     uint32_t pending; // parts that wait for durability, and the loop over them itself
 };
 
@@ -29,6 +32,8 @@ static void leg_settle(struct produce_leg *leg)
 static void part_durable(struct log_waiter *waiter, int err)
 {
     struct produce_part *p = CONTAINER_OF(waiter, struct produce_part, waiter);
+    ASSERT(p->waiting);
+    p->waiting = false;
     if (err != 0) {
         p->part.err = err;
         p->base_offset = -1;
@@ -140,6 +145,7 @@ static void part_run(struct shard *shard, struct produce_leg *leg, struct produc
     p->why = NULL;
     p->rejected = NULL;
     p->rejected_count = 0;
+    p->waiting = false;
     p->leg = leg;
     struct partition *partition = part_begin(shard, &p->part);
     if (partition == NULL)
@@ -154,6 +160,7 @@ static void part_run(struct shard *shard, struct produce_leg *leg, struct produc
         return;
     ASSERT(p->last_offset >= p->base_offset);
     leg->pending++;
+    p->waiting = true;
     p->waiter.fire = part_durable;
     log_wait(partition->log, &p->waiter, p->last_offset + 1);
 }
@@ -172,16 +179,57 @@ static void leg_run(struct node_call *call)
     leg_settle(leg);
 }
 
-static void leg_done(struct node_call *call)
+// ---- on the asking shard: the end, or the end of patience
+
+static void produce_end(struct produce *r)
 {
-    struct produce_leg *leg = CONTAINER_OF(call, struct produce_leg, call);
-    struct produce *r = leg->request;
-    ASSERT(r->legs_left > 0);
-    if (--r->legs_left > 0)
+    if (r->legs_left > 0 || r->stops_left > 0)
         return;
+    io_timer_stop(shard_io(r->from), &r->timer);
     mem_free(r->legs);
     r->legs = NULL;
     r->done(r);
+}
+
+static void leg_done(struct node_call *call)
+{
+    struct produce *r = CONTAINER_OF(call, struct produce_leg, call)->request;
+    ASSERT(r->legs_left > 0);
+    r->legs_left--;
+    produce_end(r);
+}
+
+static void leg_stopped(struct io_msg *msg)
+{
+    struct produce *r = CONTAINER_OF(msg, struct produce_leg, stopped_msg)->request;
+    ASSERT(r->stops_left > 0);
+    r->stops_left--;
+    produce_end(r);
+}
+
+static void leg_stop(struct io_msg *msg)
+{
+    struct produce_leg *leg = CONTAINER_OF(msg, struct produce_leg, stop_msg);
+    struct produce *r = leg->request;
+    leg->stopped_msg.run = leg_stopped;
+    for (uint32_t i = 0; i < r->parts_count; i++) {
+        struct produce_part *p = &r->parts[i];
+        if (p->leg != leg || !p->waiting)
+            continue;
+        log_wait_cancel(&p->waiter);
+        part_durable(&p->waiter, ERR_REQUEST_TIMED_OUT);
+    }
+    io_post(shard_io(r->from), &leg->stopped_msg);
+}
+
+static void time_is_up(struct io_timer *timer)
+{
+    struct produce *r = CONTAINER_OF(timer, struct produce, timer);
+    for (struct produce_leg *leg = r->legs; leg < r->legs + r->legs_count; leg++) {
+        r->stops_left++;
+        leg->stop_msg.run = leg_stop;
+        io_post(shard_io(leg->call.to), &leg->stop_msg);
+    }
 }
 
 uint64_t shards_named(struct shard *shard, const void *parts, uint32_t count, size_t part_size)
@@ -203,6 +251,13 @@ void produce_start(struct shard *shard, struct produce *request)
     ASSERT(legs <= shard->node->options.shards_count);
     request->legs = mem_zalloc(legs * sizeof request->legs[0]);
     request->legs_left = legs;
+    request->legs_count = legs;
+    request->stops_left = 0;
+    request->from = shard;
+    io_timer_init(&request->timer, time_is_up);
+    if (request->timeout_ms > 0 && request->acks != 0)
+        io_timer_start(shard->io, &request->timer,
+                       io_now_ns(shard->io) + request->timeout_ms * 1000000);
     for (uint32_t i = 0, at = 0; at < legs; i++) {
         if ((mask >> i & 1) == 0)
             continue;
