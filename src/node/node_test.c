@@ -282,6 +282,30 @@ static void test_repetition_is_recognised_over_a_restart(void **state)
     rig_fini(&rig);
 }
 
+static void test_produce_is_answered_in_time(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct uuid id;
+    struct produce_part part = {.part = {.current_leader_epoch = -1}};
+    struct produce r = {.parts = &part, .parts_count = 1, .acks = -1, .timeout_ms = 1};
+    the_rig = &rig;
+    rig_init(&rig, 8, 3, NULL);
+    assert_int_equal(create(&rig, "slow", 1, &id), 0);
+    sim_set_fault(rig.sim, SIM_FAULT_DELAY, 1000000); // every disk call takes long
+    part.part.topic = id;
+    part.records = one_batch(-1, 0, "late");
+    rig_on_shard(&rig, 2, run_produce, &r);
+    assert_int_equal(part.part.err, ERR_REQUEST_TIMED_OUT);
+    assert_int_equal(part.base_offset, -1);
+    blob_unref(part.records.blob);
+    sim_set_fault(rig.sim, SIM_FAULT_DELAY, 0);
+    produce(&rig, &id, &part, 1, -1, 0, "in time");
+    assert_int_equal(part.part.err, 0);
+    assert_int_equal(part.base_offset, 1); // the late one has become durable all the same
+    rig_fini(&rig);
+}
+
 static void test_fetch_waits_and_gives_up(void **state)
 {
     (void)state;
@@ -499,6 +523,7 @@ int main(void)
         cmocka_unit_test(test_produce_and_fetch_across_shards),
         cmocka_unit_test(test_batches_fit_the_journal),
         cmocka_unit_test(test_repetition_is_recognised_over_a_restart),
+        cmocka_unit_test(test_produce_is_answered_in_time),
         cmocka_unit_test(test_fetch_waits_and_gives_up),
         cmocka_unit_test(test_fetch_is_woken),
         cmocka_unit_test(test_fetch_is_woken_by_what_was_on_its_way),
