@@ -63,6 +63,13 @@ static int open_doors(void *arg, struct shard *shard)
     return kafka_door_open(shard, &o, &w->doors[shard_index(shard)]);
 }
 
+static void destroy_doors(void *arg, struct shard *shard)
+{
+    struct world *w = arg;
+    kafka_door_destroy(w->doors[shard_index(shard)]);
+    w->doors[shard_index(shard)] = NULL;
+}
+
 static void close_doors(void *arg, struct shard *shard)
 {
     struct world *w = arg;
@@ -183,6 +190,7 @@ void server_start(struct world *w)
         .config = w->settings,
         .open_doors = open_doors,
         .close_doors = close_doors,
+        .destroy_doors = destroy_doors,
         .appends_unblocked = appends_unblocked,
         .started = started,
         .failed = failed,
@@ -199,10 +207,6 @@ void server_bury(struct world *w)
 {
     node_destroy(w->node);
     w->node = NULL;
-    for (uint32_t i = 0; i < WORLD_SHARDS; i++) {
-        kafka_door_destroy(w->doors[i]);
-        w->doors[i] = NULL;
-    }
     if (w->server_world != NULL)
         sim_world_free(w->server_world);
     w->server_world = NULL;
