@@ -11,6 +11,7 @@
 #define WEIR_SIM_CLIENT_H
 
 #include "sim/world.h"
+#include "wire/gen/kafka_fetch.h"
 
 struct client_kind {
     const char *name;
@@ -78,6 +79,38 @@ void client_metadata(struct client *c, struct model_topic *topic,
 // Asks for the log's start and tells the model.
 void client_list_start(struct client *c, struct model_partition *p);
 
+// ---- the records of one partition (fetch.c)
+
+struct client_fetch {
+    struct model_partition *partition;
+    int64_t offset;
+    uint32_t max_bytes;
+    int32_t wait_ms;
+    struct model_read read; // what was certain when it was sent
+    int64_t next;           // out: behind what was read
+};
+void client_fetch(struct client *c, struct client_fetch *f, client_answered *answered);
+// Tells the model. NULL: the answer is not about the partition.
+const struct kafka_fetch_response_partition *
+client_fetched(struct client *c, struct client_fetch *f, int err, const void *response);
+
+// ---- committed offsets (offsets.c)
+
+struct client_commit {
+    const char *group, *member;
+    const char *instance; // NULL: none
+    int32_t generation;   // -1: not as a member
+    const struct model_partition *partition;
+    int64_t offset;
+};
+void client_commit(struct client *c, const struct client_commit *commit, client_answered *answered);
+int client_commit_code(const struct client *c, int err, const void *response); // 0 or ERR_*
+void client_ask_committed(struct client *c, const char *group,
+                          const struct model_partition *partition, client_answered *answered);
+// 0 and the offset (-1: none), or ERR_*.
+int client_committed_offset(const struct client *c, int err, const void *response,
+                            int64_t *out_offset);
+
 // ---- batches
 
 struct client_batch {
@@ -95,6 +128,6 @@ void client_batch_make(struct world *w, struct prng *prng, const struct client_b
                        struct client_batch *out); // buf_fini(&out->bytes)
 
 extern const struct client_kind client_founder, client_producer, client_fetcher, client_reader,
-    client_asker, client_committer, client_admin;
+    client_asker, client_committer, client_admin, client_member;
 
 #endif
