@@ -40,6 +40,13 @@ static void client_hang_up(struct client *c)
     c->lost = false;
 }
 
+void client_forget(struct client *c)
+{
+    ASSERT(!c->calling);
+    if (c->kafka != NULL)
+        client_hang_up(c);
+}
+
 static void client_finish(struct client *c, int err, const void *response)
 {
     struct world *w = c->world;

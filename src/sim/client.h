@@ -57,6 +57,8 @@ bool client_can(const struct client *c, int16_t api);
 // `answered` runs later, except when not even a connection can be begun: then at once.
 void client_call(struct client *c, int16_t api, const void *request, client_answered *answered);
 int16_t client_version_max(const struct client *c, int16_t api);
+// Hangs up: its next request makes a new connection.
+void client_forget(struct client *c);
 // The request and its answer were surely with the same incarnation of the server.
 bool client_same_start(const struct client *c);
 void client_note(struct client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));

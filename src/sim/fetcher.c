@@ -60,9 +60,10 @@ static void fetcher_step(struct client *c)
     int64_t low = f->ask.partition->start_seen;
     if (f->following != NULL && f->following->next < low)
         f->following->next = low;
-    f->ask.offset = f->following != NULL
-                    ? f->following->next
-                    : prng_range(&c->prng, low, f->ask.partition->end + (client_chance(c, 5) ? 5 : 0));
+    f->ask.offset =
+        f->following != NULL
+            ? f->following->next
+            : prng_range(&c->prng, low, f->ask.partition->end + (client_chance(c, 5) ? 5 : 0));
     f->ask.max_bytes = 1U << (4 + client_dice(c, 14));
     f->ask.wait_ms = (int32_t)client_dice(c, 2) * 50;
     client_fetch(c, &f->ask, answered);

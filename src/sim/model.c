@@ -68,6 +68,7 @@ void model_server_begins(struct model *m)
     m->start++;
     ASSERT(m->start < MODEL_STARTS);
     topics_restart(m); // answers of the last one may have come after its end
+    groups_restart(m);
 }
 
 void model_server_gone(struct model *m)
@@ -106,6 +107,7 @@ uint32_t register_write(struct model *m, struct model_register *r, uint64_t valu
     }
     r->writes[r->count] = (struct model_write){
         .value = value, .begin = model_now(m), .end = MODEL_NEVER, .known = MODEL_NEVER};
+    r->writes[r->count].generation = -1;
     return r->count++;
 }
 
@@ -118,9 +120,21 @@ void register_written(struct model *m, struct model_register *r, uint32_t number
     w->outcome = outcome;
     if (outcome != MODEL_OK)
         return;
-    w->end = model_now(m);
-    if (w->known > w->end)
-        w->known = w->end;
+    uint64_t now = model_now(m);
+    if (w->end > now)
+        w->end = now; // unless it was fenced before
+    if (w->known > now)
+        w->known = now;
+}
+
+void register_fence(struct model *m, struct model_register *r, int32_t generation)
+{
+    uint64_t now = model_now(m);
+    for (uint32_t i = 0; i < r->count; i++) {
+        struct model_write *w = &r->writes[i];
+        if (w->generation >= 0 && w->generation < generation && w->end > now)
+            w->end = now;
+    }
 }
 
 // Had another write certainly taken its place when somebody asked at `since`?

@@ -33,9 +33,10 @@ enum model_outcome { MODEL_OPEN, MODEL_OK, MODEL_REFUSED, MODEL_UNKNOWN };
 
 struct model_write {
     uint64_t value;
-    uint64_t begin; // stamp of sending
-    uint64_t end;   // when it had taken effect at the latest; MODEL_NEVER: that is open
-    uint64_t known; // when it had certainly taken effect: answered, or seen by a reader
+    uint64_t begin;     // stamp of sending
+    uint64_t end;       // when it had taken effect at the latest; MODEL_NEVER: that is open
+    uint64_t known;     // when it had certainly taken effect: answered, or seen by a reader
+    int32_t generation; // of the group whose member wrote it; -1: nobody's
     enum model_outcome outcome;
 };
 struct model_register {
@@ -117,12 +118,19 @@ struct model_generation {
     struct model_owner owners[MODEL_PER_GEN];
     uint32_t owners_count;
 };
+struct model_progress { // of a group in a partition
+    struct model_partition *partition;
+    struct model_register *committed;
+    int64_t covered; // every record below was delivered to some member, unless it was deleted
+};
 struct model_group {
     struct list link;
     char name[MODEL_NAME];
     struct list generations; // of the current incarnation of the server
     int32_t newest;          // generation, of the current incarnation; -1: none
     int32_t newest_stable;   // synced, of all incarnations
+    struct model_progress progress[MODEL_PER_GEN];
+    uint32_t progress_count;
 };
 
 // ---- the whole
@@ -161,6 +169,8 @@ struct model_register *register_create(struct model *m, uint64_t value, const ch
 uint32_t register_write(struct model *m, struct model_register *r, uint64_t value); // its number
 void register_written(struct model *m, struct model_register *r, uint32_t number,
                       enum model_outcome outcome);
+// Writes of members of generations below came to pass by now, or never will.
+void register_fence(struct model *m, struct model_register *r, int32_t generation);
 // A reader that asked at `since` was told this value.
 void register_seen(struct model *m, struct model_register *r, uint64_t since, uint64_t value);
 uint64_t register_last(const struct model_register *r); // the newest write that was not refused
@@ -215,11 +225,25 @@ void model_bundles_final(struct model *m, uint64_t committed);
 void model_epoch(struct model *m, uint32_t start, int32_t epoch); // what that incarnation said
 void model_producer_id(struct model *m, int64_t id);
 struct model_group *group_model(struct model *m, const char *name); // made when it is new
-// newest: g->newest when the request was sent.
+// The largest generation that a later answer may not fall behind: of this incarnation of the
+// server, or synced in an earlier one.
+int32_t group_model_least(const struct model_group *g);
+// newest: group_model_least when the request was sent.
 void group_model_joined(struct model *m, struct model_group *g, uint32_t start, int32_t newest,
                         int32_t generation, const char *leader);
 void group_model_assigned(struct model *m, struct model_group *g, uint32_t start,
                           int32_t generation, const char *member, const char *topic,
                           int32_t partition);
+
+// A member of that generation was told its assignment: what members of older ones have committed
+// by then came before, or never comes.
+void group_model_synced(struct model *m, struct model_group *g, uint32_t start, int32_t generation);
+// The group reads this partition from the log's start on.
+void group_model_follow(struct model *m, struct model_group *g, struct model_partition *p);
+// A member has begun at the committed offset, or behind what it read before, and was given the
+// records from..to.
+void group_model_read(struct model *m, struct model_group *g, struct model_progress *progress,
+                      int64_t from, int64_t to);
+bool groups_model_done(const struct model *m); // every group was given everything
 
 #endif

@@ -108,3 +108,54 @@ void group_model_assigned(struct model *m, struct model_group *g, uint32_t start
     (void)snprintf(o->topic, sizeof o->topic, "%s", topic);
     (void)snprintf(o->member, sizeof o->member, "%s", member);
 }
+
+int32_t group_model_least(const struct model_group *g)
+{
+    return g->newest > g->newest_stable ? g->newest : g->newest_stable;
+}
+
+// Commits are journalled in order by the group's shard, and a generation's assignment after what
+// the generations before it committed.
+void group_model_synced(struct model *m, struct model_group *g, uint32_t start, int32_t generation)
+{
+    if (start != m->start)
+        return;
+    if (g->newest_stable < generation)
+        g->newest_stable = generation;
+    for (uint32_t i = 0; i < g->progress_count; i++)
+        register_fence(m, g->progress[i].committed, generation);
+}
+
+// ---- reading
+
+void group_model_follow(struct model *m, struct model_group *g, struct model_partition *p)
+{
+    ASSERT(g->progress_count < MODEL_PER_GEN);
+    struct model_progress *progress = &g->progress[g->progress_count++];
+    progress->partition = p;
+    progress->committed =
+        register_create(m, (uint64_t)INT64_C(-1), "%s of %s-%d", g->name, p->topic->name, p->index);
+}
+
+void group_model_read(struct model *m, struct model_group *g, struct model_progress *progress,
+                      int64_t from, int64_t to)
+{
+    const struct model_partition *p = progress->partition;
+    m->checks++;
+    if (from > progress->covered && from > p->start_high)
+        model_fail(m, "group %s begins at %lld in %s-%d, but nobody was given %lld", g->name,
+                   (long long)from, p->topic->name, p->index, (long long)progress->covered);
+    if (progress->covered < to)
+        progress->covered = to;
+}
+
+bool groups_model_done(const struct model *m)
+{
+    LIST_FOR (it, &m->groups) {
+        const struct model_group *g = CONTAINER_OF(it, const struct model_group, link);
+        for (uint32_t i = 0; i < g->progress_count; i++)
+            if (g->progress[i].covered < g->progress[i].partition->end)
+                return false;
+    }
+    return true;
+}

@@ -88,7 +88,7 @@ static void cast(struct world *w)
     } parts[] = {
         {&client_founder, 1, 1}, {&client_producer, 2, 3},  {&client_fetcher, 1, 3},
         {&client_asker, 1, 2},   {&client_committer, 1, 2}, {&client_admin, 1, 2},
-        {&client_reader, 1, 1},
+        {&client_member, 2, 3},  {&client_reader, 1, 1},
     };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         for (uint32_t n = parts[i].least + world_dice(w, parts[i].dice); n > 0; n--)
@@ -143,7 +143,8 @@ static bool advance(void *arg)
             enter(w, PHASE_VERIFY);
         break;
     case PHASE_VERIFY:
-        if (w->verified > 0 && bundler_verified(w->bundler, &steps)) {
+        if (w->verified > 0 && groups_model_done(&w->model) &&
+            bundler_verified(w->bundler, &steps)) {
             model_bundles_final(&w->model, steps);
             enter(w, PHASE_OVER);
         }
