@@ -78,6 +78,12 @@ int node_bundle_start(struct shard *from, struct node_bundle *bundle)
     return 0;
 }
 
+void node_bundle_drop(struct node_bundle *bundle)
+{
+    mem_free(bundle->legs);
+    bundle->legs = NULL;
+}
+
 int node_bundle_append(struct shard *shard, const struct uuid *topic, int32_t partition,
                        struct blob_piece batch, int64_t *out_base_offset)
 {

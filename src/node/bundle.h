@@ -28,6 +28,7 @@ struct node_bundle { // the caller's; lives until done
 // On shard 0, which also begins the stop: its mail reaches each shard in order, so no part comes
 // after a shard has closed. ERR_STOPPED: the node stops, and done does not run.
 int node_bundle_start(struct shard *from, struct node_bundle *bundle);
+void node_bundle_drop(struct node_bundle *bundle); // its actors have ended; as produce_drop
 // For `bring`, on the owner: appends one batch. A reference to the blob is taken, base offset and
 // epoch are written into it. ERR_UNKNOWN_TOPIC_OR_PARTITION, and log_append's.
 int node_bundle_append(struct shard *shard, const struct uuid *topic, int32_t partition,

@@ -345,6 +345,7 @@ void node_destroy(struct node *node)
     checkpointer_destroy(node->checkpointer);
     journal_destroy(node->journal);
     config_overrides_fini(&node->broker_overrides);
+    mem_free(node->doors.calls); // of a stop that a crash cut short
     mem_free(node->shards);
     mem_free(node);
 }

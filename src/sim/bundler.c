@@ -302,6 +302,11 @@ void bundler_server_gone(struct bundler *b)
     register_written(&b->w->model, b->committed, b->number, MODEL_UNKNOWN);
 }
 
+void bundler_server_buried(struct bundler *b)
+{
+    node_bundle_drop(&b->bundle);
+}
+
 bool bundler_verified(const struct bundler *b, uint64_t *out)
 {
     *out = b->verified_step;

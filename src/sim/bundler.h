@@ -12,8 +12,9 @@ struct bundler;
 
 struct bundler *bundler_create(struct world *w); // when the topics are planned
 void bundler_destroy(struct bundler *b);
-void bundler_server_up(struct bundler *b);   // on any actor of the new server
-void bundler_server_gone(struct bundler *b); // before the model is told
+void bundler_server_up(struct bundler *b);     // on any actor of the new server
+void bundler_server_gone(struct bundler *b);   // before the model is told
+void bundler_server_buried(struct bundler *b); // after that, when its memory is gone
 // The committed offset was read after everything came to rest; *out: the number of steps.
 bool bundler_verified(const struct bundler *b, uint64_t *out);
 

@@ -207,6 +207,7 @@ void server_bury(struct world *w)
 {
     node_destroy(w->node);
     w->node = NULL;
+    bundler_server_buried(w->bundler);
     if (w->server_world != NULL)
         sim_world_free(w->server_world);
     w->server_world = NULL;
