@@ -28,12 +28,45 @@ const struct config_def config_defs[] = {
 };
 const size_t config_defs_count = sizeof config_defs / sizeof config_defs[0];
 
+enum {
+    TOPIC_DEFS = 0
+#define T(...) +1
+#define B(...)
+#define G(...)
+#include "../../schema/config.tab"
+#undef T
+#undef B
+    ,
+    BROKER_DEFS = 0
+#define T(...)
+#define B(...) +1
+#include "../../schema/config.tab"
+#undef T
+#undef B
+#undef G
+};
+
+// The table has one scope after the other, each in order of name: a start computes what is in force
+// for every topic, and for each setting of it looks here.
 const struct config_def *config_find(enum config_scope scope, struct slice name)
 {
-    for (size_t i = 0; i < config_defs_count; i++) {
-        const struct config_def *d = &config_defs[i];
-        if (d->scope == scope && slice_eq_cstr(name, d->name))
-            return d;
+    size_t low = scope == CONFIG_TOPIC    ? 0
+                 : scope == CONFIG_BROKER ? TOPIC_DEFS
+                                          : TOPIC_DEFS + BROKER_DEFS;
+    size_t high = scope == CONFIG_TOPIC    ? TOPIC_DEFS
+                  : scope == CONFIG_BROKER ? TOPIC_DEFS + BROKER_DEFS
+                                           : config_defs_count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        int order = slice_cmp(name, slice_cstr(config_defs[mid].name));
+        if (order == 0) {
+            ASSERT(config_defs[mid].scope == scope);
+            return &config_defs[mid];
+        }
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
     }
     return NULL;
 }
