@@ -90,8 +90,9 @@ struct log_options {               // follows the topic's configuration
     int64_t retention_bytes;       // retention.bytes, -1: none
     int64_t retention_ms;          // retention.ms, -1: none
     bool cleanup_delete;           // cleanup.policy contains delete
-    // flush.messages or flush.ms set: high watermark = written. Taken back, it holds until a
-    // checkpoint has named what was never journalled.
+    // flush.messages or flush.ms set: high watermark = written. Taken back, it is written and
+    // synced until a checkpoint has named what was never journalled, which may find it only when
+    // appends pause; then the journal is used again.
     bool relaxed;
     bool was_relaxed; // recovery: it may have been, since the last checkpoint
     bool memory;

@@ -226,9 +226,17 @@ static struct segment *sealed_segment(struct log *log)
     return NULL;
 }
 
+// A log whose setting was taken back while it was never quiet: what is acknowledged from now on is
+// on disk, though not by way of the journal.
+static bool strict_again(const struct log *log)
+{
+    return log->store->started && log->options.relaxed && !log->wants_relaxed;
+}
+
 static struct write_job *choose(struct log *log, bool cut)
 {
     struct tail *t = &log->tail;
+    bool sync = cut || strict_again(log);
     while (log->unwritten_from < t->end && tail_at(t, log->unwritten_from)->written)
         log->unwritten_from++;
     uint64_t limit = log->options.relaxed ? t->end : t->durable;
@@ -236,7 +244,7 @@ static struct write_job *choose(struct log *log, bool cut)
         limit = log->cut_number; // no further, or a busy log would never be through
     if (log->unwritten_from < limit) {
         int64_t segment = tail_at(t, log->unwritten_from)->segment;
-        struct write_job *w = job_new(log, segment, cut);
+        struct write_job *w = job_new(log, segment, sync);
         w->from = log->unwritten_from;
         uint32_t below = job_gather(w, log, limit);
         struct segment *s = log_segment_at(log, segment);
@@ -247,7 +255,7 @@ static struct write_job *choose(struct log *log, bool cut)
     struct segment *s = cut ? log_cut_segment(log) : sealed_segment(log);
     if (s == NULL)
         return NULL;
-    struct write_job *w = job_new(log, s->base_offset, cut);
+    struct write_job *w = job_new(log, s->base_offset, sync);
     w->from = w->to = log->unwritten_from;
     job_add_index(w, s, cut ? s->cut_bytes : s->size_bytes);
     return w;

@@ -69,6 +69,10 @@ struct shard {
     struct io_timer tick;
     struct memory_trim trim;
     struct shard_cut cut;
+    struct { // the checkpoint that a topic's return from flush.messages asks for
+        struct checkpoint_request request;
+        bool under_way, again;
+    } strict;
     struct shard_counters counters;
     void *door;
     uint64_t hash_seed;

@@ -253,6 +253,77 @@ static void test_batches_fit_the_journal(void **state)
     rig_fini(&rig);
 }
 
+static void done_status(struct status_request *r)
+{
+    (void)r;
+    the_rig->done = true;
+}
+
+static void run_status(struct rig *rig, struct shard *shard, void *arg)
+{
+    struct status_request *r = arg;
+    (void)rig;
+    r->done = done_status;
+    status_start(shard, r);
+}
+
+static void done_alter(struct topic_alter *r)
+{
+    (void)r;
+    the_rig->done = true;
+}
+
+static void run_alter(struct rig *rig, struct shard *shard, void *arg)
+{
+    struct topic_alter *r = arg;
+    (void)rig;
+    r->done = done_alter;
+    topic_alter_start(shard, r);
+}
+
+static int flush_messages(struct rig *rig, enum config_op op)
+{
+    const struct config_change change = {op, slice_cstr("flush.messages"), slice_cstr("1")};
+    struct topic_alter r = {.name = slice_cstr("plays"), .changes = &change, .changes_count = 1};
+    rig_on_shard(rig, 1, run_alter, &r);
+    return r.err;
+}
+
+// Relaxed and back, without a pause: what is acknowledged after that outlives a power loss, and a
+// checkpoint is made without any other reason for one.
+static void test_strict_again_at_once(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    struct uuid id;
+    struct produce_part part;
+    struct fetch_part got;
+    static struct status_request status;
+    the_rig = &rig;
+    for (uint64_t round = 0; round < 4; round++) {
+        rig_init(&rig, 20 + round, 3, NULL);
+        assert_int_equal(create(&rig, "plays", 1, &id), 0);
+        assert_int_equal(flush_messages(&rig, CONFIG_SET), 0);
+        produce(&rig, &id, &part, 1, -1, 0, "relaxed");
+        assert_int_equal(flush_messages(&rig, CONFIG_DELETE), 0);
+        if (round % 2 == 0) { // until its checkpoint, or at once
+            (void)sim_run_until(rig.sim, sim_now_ns(rig.sim) + 5000000000, NULL, NULL);
+            rig_on_shard(&rig, 1, run_status, &status);
+            assert_true(status.status.checkpoints.checkpoints > 0);
+        }
+        for (int64_t n = 1; n < 4; n++) {
+            produce(&rig, &id, &part, 1, -1, 0, "strict");
+            assert_int_equal(part.part.err, 0);
+            assert_int_equal(part.base_offset, n);
+        }
+        rig_crash(&rig);
+        assert_int_equal(rig_start(&rig), 0);
+        fetch(&rig, &id, &got, 1, 3, 0);
+        assert_int_equal(got.part.high_watermark, 4);
+        rig_fini(&rig);
+    }
+}
+
 static void test_repetition_is_recognised_over_a_restart(void **state)
 {
     (void)state;
@@ -462,20 +533,6 @@ static void test_producer_ids_never_repeat(void **state)
 
 // ---- status and settings
 
-static void done_status(struct status_request *r)
-{
-    (void)r;
-    the_rig->done = true;
-}
-
-static void run_status(struct rig *rig, struct shard *shard, void *arg)
-{
-    struct status_request *r = arg;
-    (void)rig;
-    r->done = done_status;
-    status_start(shard, r);
-}
-
 static void test_status_adds_up(void **state)
 {
     (void)state;
@@ -522,6 +579,7 @@ int main(void)
         cmocka_unit_test(test_topics_outlive_power_loss),
         cmocka_unit_test(test_produce_and_fetch_across_shards),
         cmocka_unit_test(test_batches_fit_the_journal),
+        cmocka_unit_test(test_strict_again_at_once),
         cmocka_unit_test(test_repetition_is_recognised_over_a_restart),
         cmocka_unit_test(test_produce_is_answered_in_time),
         cmocka_unit_test(test_fetch_waits_and_gives_up),

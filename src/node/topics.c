@@ -145,8 +145,33 @@ void topic_entry_remove(struct shard *shard, struct topic_entry *entry)
     mem_free(entry);
 }
 
+static void strict_ask(struct shard *shard);
+
+static void strict_settled(struct checkpoint_request *request)
+{
+    struct shard *shard = CONTAINER_OF(request, struct shard, strict.request);
+    bool again = shard->strict.again && request->err != ERR_STOPPED;
+    shard->strict.under_way = false;
+    if (again)
+        strict_ask(shard);
+}
+
+// What was written relaxed so far is not waited for by anybody else: without traffic in the journal
+// the next checkpoint may be far away.
+static void strict_ask(struct shard *shard)
+{
+    shard->strict.again = shard->strict.under_way;
+    if (shard->strict.under_way || atomic_load(&shard->node->state) != NODE_RUNNING)
+        return; // a stop ends in a checkpoint of its own
+    shard->strict.under_way = true;
+    shard->strict.request =
+        (struct checkpoint_request){.reply_to = shard->io, .done = strict_settled};
+    checkpoint_request(shard->node->checkpointer, &shard->strict.request);
+}
+
 void topic_refresh(struct shard *shard, struct topic_entry *entry)
 {
+    bool was_relaxed = entry->topic.config.relaxed;
     config_topic_effective(&entry->topic.overrides, &shard->broker_overrides, &entry->topic.config);
     const struct log_options options = partition_log_options(&entry->topic.config);
     for (uint32_t i = 0; i < entry->topic.partitions_count; i++) {
@@ -155,4 +180,6 @@ void topic_refresh(struct shard *shard, struct topic_entry *entry)
         if (p != NULL)
             log_set_options(p->log, &options);
     }
+    if (was_relaxed && !entry->topic.config.relaxed && shard->started)
+        strict_ask(shard);
 }
