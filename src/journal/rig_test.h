@@ -367,6 +367,43 @@ RIG void rig_add_one(struct rig *rig, int shard, const char *head, size_t body_l
     rig_wait_dones(rig, 1);
 }
 
+// ---- barriers and bundles
+
+struct rig_barrier {
+    struct journal_barrier b;
+    struct rig *rig;
+    size_t dones_before;
+    int err;
+    bool inside;
+    sem_t fired;
+};
+
+RIG void rig_barrier_fired(struct journal_barrier *b, int err)
+{
+    struct rig_barrier *barrier = CONTAINER_OF(b, struct rig_barrier, b);
+    ASSERT(!barrier->inside);
+    barrier->err = err;
+    barrier->dones_before = barrier->rig->done_count[0];
+    sem_post(&barrier->fired);
+}
+
+RIG void rig_barrier_run(struct io *io, void *arg)
+{
+    (void)io;
+    struct rig_barrier *barrier = arg;
+    barrier->b.fn = rig_barrier_fired;
+    barrier->inside = true;
+    journal_barrier(barrier->rig->ports[0], &barrier->b);
+    barrier->inside = false;
+}
+
+RIG void rig_bundle_part(struct rig *rig, int shard, const char *head, uint64_t id, uint32_t parts)
+{
+    struct rig_write w = {
+        .rig = rig, .shard = shard, .head = head, .body_len = 50, .bundle = id, .parts = parts};
+    rig_call_on(rig->shards[shard], rig_add_run, &w);
+}
+
 // ---- the files behind the journal's back
 
 RIG void rig_path(struct rig *rig, uint64_t number, char out[160])
