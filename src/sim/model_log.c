@@ -315,6 +315,8 @@ void model_listed_start(struct model *m, struct model_partition *p, const struct
                    p->topic->name, p->index, (long long)offset, (long long)p->start_high);
     if (p->start_seen < offset && read->start == m->start)
         p->start_seen = offset;
+    if (p->end < offset)
+        p->end = offset; // nothing is deleted beyond the high watermark
 }
 
 static int64_t record_time(const struct model_place *place, int64_t offset)
