@@ -100,7 +100,7 @@ static int frame_count(void *arg, const struct journal_replayed *frame)
     return 0;
 }
 
-static bool frame_verify(void *arg, const struct journal_replayed *frame)
+static int frame_verify(void *arg, const struct journal_replayed *frame)
 {
     struct check *c = arg;
     return log_reference_verify(c->io, frame);

@@ -198,11 +198,11 @@ RIG int rig_replay(void *arg, const struct journal_replayed *frame)
     return err != 0 ? err : groups_restore_record(rig->groups, &record);
 }
 
-RIG bool rig_verify(void *arg, const struct journal_replayed *frame)
+RIG int rig_verify(void *arg, const struct journal_replayed *frame)
 {
     (void)arg;
     (void)frame;
-    return true;
+    return 1;
 }
 
 RIG void rig_turn_end(void *arg)

@@ -131,10 +131,10 @@ struct journal_replayed {
 };
 struct journal_replay {
     int (*frame)(void *arg, const struct journal_replayed *frame);
-    // True when the data behind a REFERENCE frame is whole on disk. Asked for the newest group
-    // only: earlier groups were followed by another, so their data was synced. If false, the group
-    // never became durable and is cut.
-    bool (*verify)(void *arg, const struct journal_replayed *frame);
+    // 1 when the data behind a REFERENCE frame is whole on disk. Asked for the newest group only:
+    // earlier groups were followed by another, so their data was synced. 0: the group never became
+    // durable and is cut. ERR_*: nobody can tell, which stops the recovery.
+    int (*verify)(void *arg, const struct journal_replayed *frame);
     void *arg;
 };
 

@@ -329,7 +329,7 @@ static int judge_frame(void *arg, const struct journal_replayed *r)
     return 0;
 }
 
-static bool judge_verify(void *arg, const struct journal_replayed *r)
+static int judge_verify(void *arg, const struct journal_replayed *r)
 {
     struct node *node = arg;
     struct frame *f = replayed_frame(node->u, r);

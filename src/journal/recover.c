@@ -300,14 +300,14 @@ static int group_replay(struct walk *w, const struct walk_group *slot, bool last
     return 0;
 }
 
-// Did the bodies that the newest group refers to reach their segments?
-static bool group_verify(struct walk *w, const struct walk_group *slot)
+// Did the bodies that the newest group refers to reach their segments? 1, 0 or ERR_*.
+static int group_verify(struct walk *w, const struct walk_group *slot)
 {
     const struct wal_group *group = &slot->group;
     struct slice rest =
         slice_of(slot->data + WAL_GROUP_HEADER, group->len_bytes - WAL_GROUP_HEADER);
     if (w->replay == NULL || w->replay->verify == NULL)
-        return true;
+        return 1;
     for (uint32_t i = 0; i + 1 < group->frames; i++) {
         struct wal_frame frame;
         int err = wal_frame_get(&rest, &frame);
@@ -319,17 +319,21 @@ static bool group_verify(struct walk *w, const struct walk_group *slot)
                                        .head = frame.head,
                                        .body = frame.body,
                                        .last_group = true};
-        if (!w->replay->verify(w->replay->arg, &out))
-            return false;
+        int whole = w->replay->verify(w->replay->arg, &out);
+        if (whole != 1)
+            return whole;
     }
-    return true;
+    return 1;
 }
 
 static int last_replay(struct walk *w, const struct walk_group *slot)
 {
     // A group or file begun behind it was begun after it was durable.
     bool newest = w->at == slot->entry && !w->torn;
-    if (newest && !group_verify(w, slot)) {
+    int whole = newest ? group_verify(w, slot) : 1;
+    if (whole < 0) // a disk that does not answer is no reason to cut what was acknowledged
+        return whole;
+    if (whole == 0) {
         w->pos = slot->group.position;
         w->next_lsn = slot->group.first_lsn;
         w->prev_crc = slot->group.prev_crc;

@@ -65,7 +65,7 @@ struct rig {
     int fatal_err;
     struct rig_done done_args[RIG_SHARDS];
     _Atomic(bool) want_urgent; // set on the journal's thread
-    bool verify_answer;
+    int verify_answer;
     int open_err;
 };
 
@@ -130,7 +130,7 @@ RIG int rig_replay(void *arg, const struct journal_replayed *frame)
     return 0;
 }
 
-RIG bool rig_verify(void *arg, const struct journal_replayed *frame)
+RIG int rig_verify(void *arg, const struct journal_replayed *frame)
 {
     struct rig *rig = arg;
     ASSERT(frame->kind == JOURNAL_REFERENCE);
@@ -268,7 +268,7 @@ RIG struct rig *rig_create(void)
     sem_init(&rig->dones, 0, 0);
     sem_init(&rig->fatals, 0, 0);
     sem_init(&rig->wants, 0, 0);
-    rig->verify_answer = true;
+    rig->verify_answer = 1;
     rig->options = (struct journal_options){.dir = "journal",
                                             .file_bytes = 1024 * 1024,
                                             .first_file_bytes = 256 * 1024,

@@ -244,15 +244,28 @@ static int replay_place(struct log *log, const struct frame_batch *f)
     return 0;
 }
 
-// "syncs what it kept": the data behind the newest group's references may have been written and
-// not synced when the crash came.
+// The data behind the newest group's references may have been written and not synced when the
+// crash came. They are written once more before they are synced: after a sync that failed the
+// kernel holds pages as clean that the disk never got, and the next sync would say that all is
+// well.
 static int keep_reference(struct log *log, const struct frame_batch *f)
 {
     struct file_key key = {.log = log->key, .base_offset = f->segment, .kind = FILE_LOG};
     struct files_entry *e;
+    uint8_t *bytes = mem_try_alloc(f->size_bytes);
+    if (bytes == NULL)
+        return ERR_NOMEM;
     int err = files_open(&log->store->recovery_files, &key, true, &e);
-    if (err == 0)
-        files_mark(e); // log_recover syncs it
+    int64_t n = err == 0 ? io_read(files_file(e), f->position, bytes, f->size_bytes) : err;
+    if (n >= 0)
+        err = n == (int64_t)f->size_bytes ? 0 : ERR_CORRUPT; // it was there when it was verified
+    else
+        err = (int)n;
+    if (err == 0) {
+        struct iovec iov = {.iov_base = bytes, .iov_len = f->size_bytes};
+        err = files_write(e, f->position, &iov, 1); // marks it: log_recover syncs it
+    }
+    mem_free(bytes);
     return err;
 }
 
@@ -328,25 +341,35 @@ int log_replay(struct log *log, const struct journal_replayed *frame, struct bat
     return replay_batch(log, frame, out_batch, out_applied);
 }
 
-bool log_reference_verify(struct io *io, const struct journal_replayed *frame)
+static int reference_read(struct io_file *file, const struct frame_batch *f, struct slice header)
+{
+    uint8_t *bytes = mem_try_alloc(f->size_bytes);
+    if (bytes == NULL)
+        return ERR_NOMEM;
+    int64_t n = io_read(file, f->position, bytes, f->size_bytes);
+    int whole = n == (int64_t)f->size_bytes &&
+                memcmp(bytes, header.data, BATCH_HEADER_BYTES) == 0 &&
+                batch_crc_ok(slice_of(bytes, f->size_bytes));
+    mem_free(bytes);
+    return n < 0 && n != ERR_EOF ? (int)n : whole;
+}
+
+int log_reference_verify(struct io *io, const struct journal_replayed *frame)
 {
     struct frame_batch f;
-    if (frame_batch_get(frame->head, &f) != 0 || frame->body.len < BATCH_HEADER_BYTES)
-        return false;
+    if (frame_batch_get(frame->head, &f) != 0 || frame->body.len < BATCH_HEADER_BYTES ||
+        f.size_bytes < BATCH_HEADER_BYTES)
+        return 0;
     struct file_key key = {.log = f.key, .base_offset = f.segment, .kind = FILE_LOG};
     char path[FILES_PATH_SIZE];
     files_path(&key, path);
     struct io_file *file;
-    if (io_open(io, path, 0, &file) != 0)
-        return false;
-    uint8_t *bytes = mem_try_alloc(f.size_bytes);
-    bool good = bytes != NULL &&
-                io_read(file, f.position, bytes, f.size_bytes) == (int64_t)f.size_bytes &&
-                memcmp(bytes, frame->body.data, BATCH_HEADER_BYTES) == 0 &&
-                batch_crc_ok(slice_of(bytes, f.size_bytes));
-    mem_free(bytes);
+    int err = io_open(io, path, 0, &file);
+    if (err != 0)
+        return err == ERR_NOT_FOUND ? 0 : err;
+    int whole = reference_read(file, &f, frame->body);
     io_file_close(file);
-    return good;
+    return whole;
 }
 
 int log_recover(struct log *log, struct io *io, void (*found)(void *arg, const struct batch *batch),

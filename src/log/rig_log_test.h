@@ -115,7 +115,7 @@ RIG int rig_frame(void *arg, const struct journal_replayed *frame)
     return err;
 }
 
-RIG bool rig_verify(void *arg, const struct journal_replayed *frame)
+RIG int rig_verify(void *arg, const struct journal_replayed *frame)
 {
     struct rig *rig = arg;
     return log_reference_verify(rig->opener, frame);

@@ -146,7 +146,7 @@ static int replay_frame(void *arg, const struct journal_replayed *frame)
     return err != 0 ? err : log_replay(find(u, &key), frame, &b, &applied);
 }
 
-static bool replay_verify(void *arg, const struct journal_replayed *frame)
+static int replay_verify(void *arg, const struct journal_replayed *frame)
 {
     struct uni *u = arg;
     return log_reference_verify(u->opener, frame);

@@ -223,7 +223,7 @@ static int frame_apply(void *arg, const struct journal_replayed *frame)
     return ERR_FORMAT_VERSION;
 }
 
-static bool frame_verify(void *arg, const struct journal_replayed *frame)
+static int frame_verify(void *arg, const struct journal_replayed *frame)
 {
     struct node *node = arg;
     return log_reference_verify(node->journal_io, frame);
