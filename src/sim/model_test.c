@@ -342,6 +342,49 @@ static void test_groups(void **state)
     assert_violation("two leaders");
 }
 
+static void test_group_reads(void **state)
+{
+    (void)state;
+    struct model_topic *t = topic_model_create(&rig.m, "followed", 1);
+    struct model_group *g = group_model(&rig.m, "readers");
+    group_model_follow(&rig.m, g, t->partitions[0]);
+    struct model_progress *progress = &g->progress[0];
+    t->partitions[0]->end = 9;
+    group_model_read(&rig.m, g, progress, 0, 5);
+    group_model_read(&rig.m, g, progress, 3, 7); // again is fine
+    assert_false(groups_model_done(&rig.m));
+    assert_false(rig.m.violated);
+    group_model_read(&rig.m, g, progress, 8, 9);
+    assert_violation("nobody was given 7");
+    rig.m.violated = false;
+    assert_true(groups_model_done(&rig.m));
+    t->partitions[0]->start_high = 20; // what was deleted may be passed over
+    group_model_read(&rig.m, g, progress, 15, 20);
+    assert_false(rig.m.violated);
+}
+
+static void test_commit_of_an_older_generation(void **state)
+{
+    (void)state;
+    struct model_topic *t = topic_model_create(&rig.m, "followed", 1);
+    struct model_group *g = group_model(&rig.m, "readers");
+    group_model_follow(&rig.m, g, t->partitions[0]);
+    struct model_register *r = g->progress[0].committed;
+    uint32_t lost = register_write(&rig.m, r, 5);
+    r->writes[lost].generation = 1;
+    register_written(&rig.m, r, lost, MODEL_UNKNOWN);
+    register_seen(&rig.m, r, model_now(&rig.m), (uint64_t)INT64_C(-1)); // not yet
+    group_model_synced(&rig.m, g, rig.m.start, 2);
+    assert_int_equal(group_model_least(g), 2);
+    uint32_t next = register_write(&rig.m, r, 7);
+    r->writes[next].generation = 2;
+    register_written(&rig.m, r, next, MODEL_OK);
+    register_seen(&rig.m, r, model_now(&rig.m), 7);
+    assert_false(rig.m.violated);
+    register_seen(&rig.m, r, model_now(&rig.m), 5); // late, and no longer allowed
+    assert_violation("said 5");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -364,6 +407,8 @@ int main(void)
         TEST(test_epochs_and_producer_ids),
         TEST(test_bundles),
         TEST(test_groups),
+        TEST(test_group_reads),
+        TEST(test_commit_of_an_older_generation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,7 +46,11 @@ requests 25000
 records 15000
 read 30000
 commits 1000
-bundles 1000
+api11 700
+api12 2000
+api13 20
+api14 400
+bundles 800
 starts 250
 power-losses 100
 kills 20
