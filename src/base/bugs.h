@@ -29,7 +29,9 @@
     X(STALE_SNAPSHOT, "stale-snapshot", "a checkpoint is published before its cut is durable")     \
     X(LOST_DELETE, "lost-delete", "a deleted topic comes back after a restart")                    \
     X(LOG_START_BACK, "log-start-back",                                                            \
-      "records deleted by DeleteRecords come back after a restart")
+      "records deleted by DeleteRecords come back after a restart")                                \
+    X(TWO_LEADERS, "two-leaders", "every member of a generation is told that it leads")            \
+    X(OLD_GENERATION, "old-generation", "a new generation has the number of the one before")
 
 enum bug {
     BUG_NONE = 0,

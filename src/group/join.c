@@ -5,6 +5,8 @@
 // which state the group is decides; the cases follow Kafka's coordinator one by one.
 #include "group/group_int.h"
 
+#include "base/bugs.h"
+
 static struct group_join *join_of(struct group_request *request)
 {
     return CONTAINER_OF(request, struct group_join, r);
@@ -64,7 +66,8 @@ static void fill_usual(struct group_join *join, const struct group_member *membe
 {
     const struct group_member *leader = member->group->leader;
     ASSERT(leader != NULL);
-    fill(join, member, leader->id, member == leader);
+    bool leads = member == leader || bug(BUG_TWO_LEADERS);
+    fill(join, member, leads ? member->id : leader->id, leads);
 }
 
 static void member_awaits_join(struct group_member *member, struct group_join *join)

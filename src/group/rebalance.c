@@ -8,6 +8,8 @@
 // Static members that did not join again stay in the generation until their session ends (KIP-345).
 #include "group/group_int.h"
 
+#include "base/bugs.h"
+
 static int32_t rebalance_timeout_ms(const struct group *group)
 {
     int32_t longest = 0;
@@ -183,7 +185,8 @@ void rebalance_complete(struct group *group)
         return;
     }
     group->initial_delay_ms = -1;
-    group->generation = group->generation == INT32_MAX ? 1 : group->generation + 1;
+    if (!bug(BUG_OLD_GENERATION) || group->generation == 0)
+        group->generation = group->generation == INT32_MAX ? 1 : group->generation + 1;
     if (group->members.count > 0)
         generation_begin(group);
     else
