@@ -36,7 +36,7 @@ enum journal_kind {
     JOURNAL_LOG_START = 3, // a log's new start offset
     JOURNAL_EPOCH = 4,     // a start of the server raised the epoch
     JOURNAL_STATE = 5,     // u8 state kind, key, value
-    JOURNAL_LEASE = 6,     // reserved: queue
+    JOURNAL_LEASE = 6,     // queue: what was settled of a partition
     JOURNAL_TXN = 7,       // reserved: transactions
     JOURNAL_QUERY = 8,     // reserved: streaming queries
     JOURNAL_COMMIT = 15    // ends a group

@@ -31,10 +31,13 @@ enum state_kind {
     STATE_OFFSET = 6,    // group: a committed offset
     STATE_GROUP = 7,     // group: metadata of a classic group
     STATE_BROKER_CONFIG = 8,
-    STATE_LEASES = 9, // reserved: queue
+    STATE_LEASES = 9,    // queue: what is settled of a partition
     STATE_TXN = 10,   // reserved: transactions
     STATE_QUERY = 11, // reserved: streaming queries
-    STATE_GROUP_CONFIG = 12
+    STATE_GROUP_CONFIG = 12,
+    STATE_QUEUE = 13,    // node/queues.h: a durable queue beside its topic
+    STATE_EXCHANGE = 14, // node/queues.h
+    STATE_BINDING = 15   // node/queues.h
 };
 
 struct state_record {

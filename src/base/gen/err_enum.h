@@ -29,6 +29,10 @@ enum err {
     ERR_REFUSED = -23, // the connection was refused
     ERR_CONFIG = -24, // the configuration is wrong
     ERR_FULL = -25, // the queue is full
+    ERR_NOT_EMPTY = -26, // not empty
+    ERR_IN_USE = -27, // in use
+    ERR_RESOURCE_LOCKED = -28, // exclusive to another connection
+    ERR_ACCESS_REFUSED = -29, // access refused
     ERR_UNKNOWN_SERVER = -100, // unexpected failure in the server
     ERR_OFFSET_OUT_OF_RANGE = -101, // the offset is outside the range the partition holds
     ERR_CORRUPT_MESSAGE = -102, // the record batch is damaged or its checksum does not match

@@ -30,6 +30,10 @@
     ERR_ROW(REFUSED, "the connection was refused", 13, 541, 502) \
     ERR_ROW(CONFIG, "the configuration is wrong", 40, 541, 400) \
     ERR_ROW(FULL, "the queue is full", 89, 506, 503) \
+    ERR_ROW(NOT_EMPTY, "not empty", 68, 406, 409) \
+    ERR_ROW(IN_USE, "in use", 68, 406, 409) \
+    ERR_ROW(RESOURCE_LOCKED, "exclusive to another connection", 92, 405, 423) \
+    ERR_ROW(ACCESS_REFUSED, "access refused", 29, 403, 403) \
     ERR_ROW(UNKNOWN_SERVER, "unexpected failure in the server", -1, 541, 500) \
     ERR_ROW(OFFSET_OUT_OF_RANGE, "the offset is outside the range the partition holds", 1, 404, 416) \
     ERR_ROW(CORRUPT_MESSAGE, "the record batch is damaged or its checksum does not match", 2, 502, 400) \
