@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/serve_options.h"
+#include "io/listeners.h"
 #include "io/real.h"
 #include "kafka/door.h"
 #include "node/config.h"
@@ -73,7 +74,7 @@ static int open_doors(void *arg, struct shard *shard)
 {
     struct server *s = arg;
     uint32_t index = shard_index(shard);
-    struct io_addr addrs[KAFKA_LISTEN_MAX];
+    struct io_addr addrs[IO_LISTENERS_MAX];
     struct kafka_door_options o = {
         .listen = s->options.listen,
         .listen_count = s->options.listen_count,

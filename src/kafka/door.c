@@ -9,8 +9,6 @@
 #include "kafka/conn.h"
 #include "kafka/fetch_session.h"
 
-#define LISTEN_BACKLOG 1024
-#define PORT_TRIES     16
 #define KAFKA_LISTENER "PLAINTEXT://"
 
 // ---- addresses
@@ -66,13 +64,13 @@ int kafka_host_port(const char *text, char host[KAFKA_HOST_MAX + 1], uint16_t *o
 
 uint32_t kafka_door_addresses(const struct kafka_door *door)
 {
-    return door->listeners_count;
+    return door->listeners.count;
 }
 
 const struct io_addr *kafka_door_address(const struct kafka_door *door, uint32_t index)
 {
-    ASSERT(index < door->listeners_count);
-    return &door->addrs[index];
+    ASSERT(index < door->listeners.count);
+    return &door->listeners.addrs[index];
 }
 
 // ---- accepting
@@ -92,72 +90,6 @@ static void door_accept(void *owner, struct io_sock *sock, const struct io_addr 
         io_close(sock);
     else
         kafka_conn_open(door, sock, peer);
-}
-
-static int door_listen(struct kafka_door *door, const struct io_addr *addr)
-{
-    ASSERT(door->listeners_count < KAFKA_LISTEN_MAX);
-    struct io_listen_options options = {
-        .addr = *addr, .backlog = LISTEN_BACKLOG, .accept = door_accept, .owner = door};
-    struct io_sock *sock;
-    int err = io_listen(door->io, &options, &sock);
-    if (err != 0)
-        return err;
-    err = io_sock_addr(sock, &door->addrs[door->listeners_count]);
-    if (err != 0) {
-        io_close(sock);
-        return err;
-    }
-    door->listeners[door->listeners_count++] = sock;
-    return 0;
-}
-
-static void door_unlisten(struct kafka_door *door)
-{
-    for (uint32_t i = 0; i < door->listeners_count; i++)
-        io_close(door->listeners[i]);
-    door->listeners_count = 0;
-}
-
-// Both loopbacks at one port, since "localhost" is ::1 for some clients and 127.0.0.1 for others.
-static int door_listen_loopback(struct kafka_door *door, uint16_t port)
-{
-    struct io_addr four;
-    struct io_addr six;
-    int err = io_addr_parse("127.0.0.1:0", &four);
-    ASSERT(err == 0);
-    err = io_addr_parse("[::1]:0", &six);
-    ASSERT(err == 0);
-    for (int i = 0; i < PORT_TRIES; i++) {
-        four.port = port;
-        int err4 = door_listen(door, &four);
-        six.port = err4 == 0 ? door->addrs[0].port : port;
-        int err6 = door_listen(door, &six);
-        if (err4 == ERR_ADDRESS_IN_USE || err6 == ERR_ADDRESS_IN_USE) {
-            door_unlisten(door);
-            if (port != 0) // one that was named is taken; one of chance may be free in one family
-                return ERR_ADDRESS_IN_USE;
-            continue;
-        }
-        return door->listeners_count > 0 ? 0 : err4;
-    }
-    return ERR_ADDRESS_IN_USE;
-}
-
-static int door_listen_all(struct kafka_door *door, const struct kafka_door_options *options)
-{
-    if (options->listen_count == 0)
-        return door_listen_loopback(door, options->port);
-    if (options->listen_count > KAFKA_LISTEN_MAX)
-        return ERR_LIMIT;
-    for (uint32_t i = 0; i < options->listen_count; i++) {
-        int err = door_listen(door, &options->listen[i]);
-        if (err != 0) {
-            door_unlisten(door);
-            return err;
-        }
-    }
-    return 0;
 }
 
 // ---- connections that wait
@@ -260,11 +192,16 @@ int kafka_door_open(struct shard *shard, const struct kafka_door_options *option
     list_init(&door->dirty);
     door->flush.run = door_flush;
     io_timer_init(&door->retry, door_retry);
+    const struct io_listeners_options listen = {.listen = options->listen,
+                                                .listen_count = options->listen_count,
+                                                .port = options->port,
+                                                .accept = door_accept,
+                                                .owner = door};
     int err = 0;
     if (options->advertised != NULL)
         err = kafka_host_port(options->advertised, door->advertised_host, &door->advertised_port);
     if (err == 0)
-        err = door_listen_all(door, options);
+        err = io_listeners_open(door->io, &listen, &door->listeners);
     if (err != 0) {
         mem_free(door);
         return err;
@@ -282,7 +219,7 @@ void kafka_door_close(struct kafka_door *door)
     if (door == NULL || door->closed)
         return;
     door->closed = true;
-    door_unlisten(door);
+    io_listeners_close(&door->listeners);
     LIST_FOR_SAFE (it, &door->conns)
         kafka_conn_close(CONTAINER_OF(it, struct kafka_conn, link));
     ASSERT(door->conns_count == 0);

@@ -15,7 +15,6 @@
 #include "io/io.h"
 #include "node/shard.h"
 
-#define KAFKA_LISTEN_MAX   8
 #define KAFKA_PORT_DEFAULT 9092
 #define KAFKA_HOST_MAX     255
 

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "io/listeners.h"
 #include "kafka/door.h"
 #include "node/partitions.h"
 #include "node/status.h"
@@ -37,9 +38,7 @@ struct kafka_sessions;
 struct kafka_door {
     struct shard *shard;
     struct io *io;
-    struct io_sock *listeners[KAFKA_LISTEN_MAX];
-    struct io_addr addrs[KAFKA_LISTEN_MAX];
-    uint32_t listeners_count;
+    struct io_listeners listeners;
     char advertised_host[KAFKA_HOST_MAX + 1]; // empty: what the client has connected to
     uint16_t advertised_port;
     bool closed;
