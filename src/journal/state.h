@@ -31,7 +31,7 @@ enum state_kind {
     STATE_OFFSET = 6,    // group: a committed offset
     STATE_GROUP = 7,     // group: metadata of a classic group
     STATE_BROKER_CONFIG = 8,
-    STATE_LEASES = 9,    // queue: what is settled of a partition
+    STATE_LEASES = 9, // queue: what is settled of a partition
     STATE_TXN = 10,   // reserved: transactions
     STATE_QUERY = 11, // reserved: streaming queries
     STATE_GROUP_CONFIG = 12,

@@ -9,6 +9,7 @@
 #define WEIR_NODE_NODE_INT_H
 
 #include "node/partitions.h"
+#include "node/queues.h"
 #include "node/status.h"
 
 struct partition {
@@ -58,7 +59,8 @@ struct shard {
     struct journal_port *port;
     struct log_store *store;
     struct groups *groups;
-    struct map partitions; // by log_key
+    struct node_queues *queues; // queue_host.c: the queue room, publishing, mail
+    struct map partitions;      // by log_key
     struct map topics_by_name, topics_by_id;
     struct map group_settings;                // by the group's name
     struct config_overrides broker_overrides; // each shard has its copy
@@ -191,6 +193,15 @@ void partition_forget(struct partition *partition); // frees memory only
 struct log_options partition_log_options(const struct topic_config *config);
 // The partition a part means, on its owner; sets part->err, marks and returns NULL on errors.
 struct partition *part_begin(struct shard *shard, struct part *part);
+
+// queue_host.c: the queues that live on this shard. Opening takes the facts of a queue whose logs
+// are there as partitions (id, level); closing comes before they go. forget: it was deleted, else
+// the node stops.
+struct queues *shard_queues(struct shard *shard);
+int queue_host_open(struct shard *shard, const struct queue_facts *facts);
+void queue_host_close(struct shard *shard, const struct uuid *id, bool forget);
+int queue_host_stats(struct shard *shard, const struct uuid *id,
+                     struct queue_stats *out); // ERR_NOT_FOUND
 
 // compacted.c: what a compacted topic asks of a batch besides
 int compacted_admit(struct shard *shard, const struct batch *b, struct produce_part *p);
