@@ -165,13 +165,15 @@ $(B)/tools/tidy: $(call obj,$(TIDY_SOURCES))
 GEN := $(B)/gen/src
 GEN_DOC := $(B)/gen/doc
 .PHONY: gen-tree
-gen-tree: $(B)/tools/gen_err $(B)/tools/gen_msg $(B)/tools/gen_doc
+gen-tree: $(B)/tools/gen_err $(B)/tools/gen_msg $(B)/tools/gen_amqp $(B)/tools/gen_doc
 	@rm -rf $(GEN) $(GEN_DOC) && mkdir -p $(GEN)/base/gen $(GEN)/wire/gen $(GEN_DOC)
 	@for page in settings metrics formats; do \
 		$(B)/tools/gen_doc $$page >$(GEN_DOC)/$$page.md || exit 1; done
 	@$(B)/tools/gen_err enum schema/errors.tab >$(GEN)/base/gen/err_enum.h
 	@$(B)/tools/gen_err table schema/errors.tab >$(GEN)/base/gen/err_table.h
 	@$(B)/tools/gen_msg $(GEN)/wire/gen $(sort $(wildcard schema/kafka/*.msg))
+	@$(B)/tools/gen_amqp header schema/amqp.msg >$(GEN)/wire/gen/amqp_methods.h
+	@$(B)/tools/gen_amqp source schema/amqp.msg >$(GEN)/wire/gen/amqp_methods.c
 
 # Only what has changed is written, so that nothing is compiled again without need.
 gen: gen-tree

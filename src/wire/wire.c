@@ -30,6 +30,7 @@ int64_t wire_int_get(enum wire_type type, const void *at)
 {
     switch ((int)type) {
     case WIRE_BOOL:
+    case WIRE_BIT:
         return *(const bool *)at ? 1 : 0;
     case WIRE_I8:
         return *(const int8_t *)at;
@@ -47,6 +48,7 @@ void wire_int_set(enum wire_type type, void *at, int64_t value)
 {
     switch ((int)type) {
     case WIRE_BOOL:
+    case WIRE_BIT:
         *(bool *)at = value != 0;
         break;
     case WIRE_I8:
@@ -84,6 +86,7 @@ void wire_default_field(const struct wire_field *f, void *base)
         memset(at, 0, sizeof(struct uuid));
         break;
     case WIRE_STR:
+    case WIRE_SHORT_STR:
     case WIRE_BYTES:
         memcpy(at, &empty, sizeof empty);
         break;

@@ -19,6 +19,11 @@
 //   {}x           struct kafka_M_x                      its fields; if nullable an i8 before: -1, 1
 //   []x           T *f; uint32_t f_count;               i32 count (uvarint count + 1), elements
 //   ... null      for [] and {} also: bool f_null;      length or count -1 (0)
+//   AMQP's own    (schema/amqp.msg)
+//   bit           bool                                  neighbours share an octet, the first is 1
+//   u8..u64       uint8_t .. uint64_t                   as i8..i64
+//   short         struct slice                          u8 length, bytes
+//   long, table   struct slice                          as bytes: a u32 length below 2^31
 //
 // Null. A str, bytes or records is null when its data is NULL. A nullable array or struct has a
 // member f_null of its own, so that a zeroed struct means "empty", never "null". What is null, but
@@ -51,6 +56,8 @@ enum wire_type {
     WIRE_RECORDS,
     WIRE_STRUCT,
     WIRE_ARRAY,
+    WIRE_BIT,
+    WIRE_SHORT_STR,
 };
 
 struct wire_struct;
@@ -72,6 +79,8 @@ struct wire_field {
     uint8_t tag;
     uint8_t since, until; // versions that have the field, both included
     uint8_t null_since, null_until;
+    uint8_t bit;      // WIRE_BIT: which one of its octet; bit 0 begins an octet
+    bool natural : 1; // an integer whose member is unsigned
 };
 
 // A struct: untagged rows in the order of the wire, then the tagged ones by rising tag.
@@ -121,10 +130,11 @@ struct wire_out {
     size_t gaps_bytes; // in all pieces
 };
 
-#define WIRE_ELEMENTS_MAX 1000000 // array elements and tagged fields in one message
-#define WIRE_DEPTH_MAX    8       // structs within structs; the generator refuses more
-#define WIRE_STR_MAX      32767   // bytes; Kafka holds to it in compact strings, too
-#define WIRE_GAPS_MAX     1000000
+#define WIRE_ELEMENTS_MAX  1000000 // array elements and tagged fields in one message
+#define WIRE_DEPTH_MAX     8       // structs within structs; the generator refuses more
+#define WIRE_STR_MAX       32767   // bytes; Kafka holds to it in compact strings, too
+#define WIRE_SHORT_STR_MAX 255
+#define WIRE_GAPS_MAX      1000000
 
 void wire_out_init(struct wire_out *out, size_t max_bytes); // max of buf, without the pieces
 void wire_out_fini(struct wire_out *out);

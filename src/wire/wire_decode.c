@@ -12,6 +12,7 @@ struct decode {
     struct arena *arena;
     int version;
     bool flexible;
+    uint8_t octet; // the last one of bits
     uint32_t elements_left;
 };
 
@@ -179,6 +180,25 @@ static int decode_nested(struct decode *d, const struct wire_field *f, void *bas
     return decode_struct(d, f->of, wire_member(base, f->offset), depth + 1);
 }
 
+// AMQP 4.2.5.2: bits are packed into octets, beginning with the low one.
+static int decode_bit(struct decode *d, const struct wire_field *f, void *out)
+{
+    if (f->bit == 0)
+        d->octet = cursor_u8(d->in);
+    *(bool *)out = (d->octet >> f->bit & 1) != 0;
+    return d->in->err;
+}
+
+static int decode_short_str(struct decode *d, struct slice *out)
+{
+    size_t len = cursor_u8(d->in);
+    const uint8_t *at = take(d, len);
+    if (UNLIKELY(d->in->err != 0))
+        return d->in->err;
+    *out = (struct slice){at, len};
+    return 0;
+}
+
 static int decode_other(struct decode *d, const struct wire_field *f, void *base, int depth)
 {
     bool compact = d->flexible && !f->plain;
@@ -194,6 +214,10 @@ static int decode_other(struct decode *d, const struct wire_field *f, void *base
                             &((struct wire_records *)at)->bytes);
     case WIRE_STRUCT:
         return decode_nested(d, f, base, depth);
+    case WIRE_BIT:
+        return decode_bit(d, f, at);
+    case WIRE_SHORT_STR:
+        return decode_short_str(d, at);
     default:
         ASSERT(f->type == WIRE_ARRAY);
         return decode_array(d, f, base, depth);

@@ -150,6 +150,24 @@ static inline void put_scalar(struct encode *e, enum wire_type type, const void 
     }
 }
 
+static void put_bit(struct encode *e, const struct wire_field *f, bool set)
+{
+    if (f->bit == 0)
+        put_int(e, set ? 1 : 0, 1);
+    else if (set && e->out != NULL && e->out->buf.err == 0)
+        e->out->buf.data[e->out->buf.len - 1] |= (uint8_t)(1U << f->bit);
+}
+
+static void put_short_str(struct encode *e, struct slice s)
+{
+    if (s.len > WIRE_SHORT_STR_MAX) {
+        fail(e, ERR_LIMIT);
+        s.len = 0;
+    }
+    put_int(e, (int64_t)s.len, 1);
+    put(e, s.data, s.len);
+}
+
 static void encode_array(struct encode *e, const struct wire_field *f, const void *base)
 {
     bool compact = e->flexible && !f->plain;
@@ -198,6 +216,12 @@ static void encode_other(struct encode *e, const struct wire_field *f, const voi
         break;
     case WIRE_STRUCT:
         encode_nested(e, f, base);
+        break;
+    case WIRE_BIT:
+        put_bit(e, f, *(const bool *)at);
+        break;
+    case WIRE_SHORT_STR:
+        put_short_str(e, wire_slice(at));
         break;
     default:
         ASSERT(f->type == WIRE_ARRAY);

@@ -35,16 +35,26 @@ static void print_str(struct slice s, struct buf *out)
 static void print_scalar(enum wire_type type, const void *at, struct buf *out)
 {
     char uuid[UUID_TEXT_SIZE];
-    if (type == WIRE_STR) {
+    if (type == WIRE_STR || type == WIRE_SHORT_STR) {
         print_str(wire_slice(at), out);
     } else if (type == WIRE_UUID) {
         uuid_to_text(at, uuid);
         buf_printf(out, "\"%s\"", uuid);
-    } else if (type == WIRE_BOOL) {
+    } else if (type == WIRE_BOOL || type == WIRE_BIT) {
         buf_printf(out, "%s", wire_int_get(type, at) != 0 ? "true" : "false");
     } else {
         buf_printf(out, "%lld", (long long)wire_int_get(type, at));
     }
+}
+
+static void print_natural(enum wire_type type, const void *at, struct buf *out)
+{
+    static const uint64_t masks[] = {[WIRE_I8] = UINT8_MAX,
+                                     [WIRE_I16] = UINT16_MAX,
+                                     [WIRE_I32] = UINT32_MAX,
+                                     [WIRE_I64] = UINT64_MAX};
+    uint64_t value = (uint64_t)wire_int_get(type, at) & masks[type];
+    buf_printf(out, "%llu", (unsigned long long)value);
 }
 
 static void print_array(const struct wire_field *f, int version, const void *base, struct buf *out)
@@ -94,7 +104,10 @@ static void print_field(const struct wire_field *f, int version, const void *bas
         print_array(f, version, base, out);
         break;
     default:
-        print_scalar(f->type, at, out);
+        if (f->natural)
+            print_natural(f->type, at, out);
+        else
+            print_scalar(f->type, at, out);
     }
 }
 

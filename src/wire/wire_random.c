@@ -28,9 +28,10 @@ static size_t random_len(struct prng *p)
     return prng_chance(p, 1, 8) ? 0 : (size_t)prng_below(p, 12);
 }
 
-static int random_slice(struct generate *g, bool nullable, struct slice *out)
+static int random_slice(struct generate *g, bool nullable, size_t max, struct slice *out)
 {
     size_t len = random_len(g->prng);
+    len = len < max ? len : max;
     if (nullable && prng_chance(g->prng, 1, 4)) {
         *out = SLICE_NULL;
         return 0;
@@ -47,7 +48,9 @@ static int random_slice(struct generate *g, bool nullable, struct slice *out)
 static int random_scalar(struct generate *g, enum wire_type type, bool nullable, void *out)
 {
     if (type == WIRE_STR || type == WIRE_BYTES)
-        return random_slice(g, nullable, out);
+        return random_slice(g, nullable, SIZE_MAX, out);
+    if (type == WIRE_SHORT_STR)
+        return random_slice(g, false, WIRE_SHORT_STR_MAX, out);
     if (type != WIRE_UUID) {
         wire_int_set(type, out, random_int(g->prng));
         return 0;
@@ -88,7 +91,7 @@ static int random_field(struct generate *g, const struct wire_field *f, void *ba
     if (f->type == WIRE_ARRAY)
         return random_array(g, f, base);
     if (f->type == WIRE_RECORDS)
-        return random_slice(g, nullable, &((struct wire_records *)at)->bytes);
+        return random_slice(g, nullable, SIZE_MAX, &((struct wire_records *)at)->bytes);
     if (f->type != WIRE_STRUCT)
         return random_scalar(g, f->type, nullable, at);
     bool null = nullable && prng_chance(g->prng, 1, 4);
@@ -173,7 +176,7 @@ static bool records_equal(const struct wire_records *a, const struct wire_record
 
 static bool scalar_equal(enum wire_type type, bool nullable, const void *a, const void *b)
 {
-    if (type == WIRE_STR || type == WIRE_BYTES)
+    if (type == WIRE_STR || type == WIRE_SHORT_STR || type == WIRE_BYTES)
         return str_equal(wire_slice(a), wire_slice(b), nullable);
     if (type == WIRE_UUID)
         return memcmp(a, b, sizeof(struct uuid)) == 0;
