@@ -178,8 +178,9 @@ void amqp_owned_forget(struct amqp_conn *conn); // as above, but the actor has e
 // (connection, channel) or refused (tx). Arguments are valid during the call only. What is a table
 // has been checked.
 
-struct amqp_content {        // valid during the call
-    struct slice properties; // raw, read without error
+struct amqp_content {                   // valid during the call
+    struct slice properties;            // raw
+    const struct amqp_properties *read; // the same, read once for all
     struct slice body;
 };
 
