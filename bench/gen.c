@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "proc.h"
+#include "figures.h"
 
 struct options {
     const char *server, *topic, *codec, *topic_config;
@@ -37,56 +36,6 @@ static struct options opt = {.server = "127.0.0.1:9092",
                              .partitions = 1,
                              .size_bytes = 1000,
                              .seconds = 5};
-
-static void die(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fputs("gen: ", stderr);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static void figure(const char *name, double value)
-{
-    printf("%s\t%.6g\n", name, value);
-}
-
-// ---- the server, seen through /proc
-// ----------------------------------------------------------------------------------
-
-struct server_use {
-    double cpu_s;
-    int64_t start_ns;
-};
-
-static struct server_use use_begin(void)
-{
-    return (struct server_use){proc_cpu_s(opt.server_pid), now_ns()};
-}
-
-static void use_end(struct server_use use, int64_t bytes)
-{
-    if (!opt.server_pid)
-        return;
-    double cpu_s = proc_cpu_s(opt.server_pid) - use.cpu_s,
-           wall_s = (double)(now_ns() - use.start_ns) / 1e9;
-    figure("server_cpu_s", cpu_s);
-    figure("server_cores", cpu_s / wall_s);
-    if (bytes)
-        figure("server_cpu_s_per_gb", cpu_s / ((double)bytes / 1e9));
-    figure("server_rss_mb", (double)proc_status_kb(opt.server_pid, "VmRSS:") / 1024);
-    figure("server_peak_mb", (double)proc_status_kb(opt.server_pid, "VmHWM:") / 1024);
-}
 
 // ---- clients
 // -----------------------------------------------------------------------------------------------------
@@ -249,7 +198,7 @@ static void mode_produce(void)
     rd_kafka_t *rk = client_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new());
     if (!partitions_seen(rk)) // connects and learns the topic before the clock starts
         die("%s: no such topic", opt.topic);
-    struct server_use use = use_begin();
+    struct server_use use = use_begin(opt.server_pid);
     int64_t start = now_ns(), sent = 0;
     while (!produce_done(sent, start)) {
         while (!send_one(rk, RD_KAFKA_PARTITION_UA, payload, 0))
@@ -270,51 +219,6 @@ static void mode_produce(void)
     free(payload);
 }
 
-struct latencies {
-    int64_t *ns;
-    size_t count, max;
-};
-
-static void latencies_init(struct latencies *l, size_t max)
-{
-    l->ns = malloc(max * sizeof *l->ns);
-    l->count = 0;
-    l->max = max;
-    if (!l->ns)
-        die("no memory for %zu latencies", max);
-}
-
-static void latency_add(struct latencies *l, int64_t ns)
-{
-    if (l->count < l->max)
-        l->ns[l->count++] = ns;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static double quantile_ms(const struct latencies *l, double q)
-{
-    if (!l->count)
-        return 0;
-    size_t i = (size_t)(q * (double)l->count);
-    return (double)l->ns[i < l->count ? i : l->count - 1] / 1e6;
-}
-
-static void latency_figures(struct latencies *l)
-{
-    qsort(l->ns, l->count, sizeof *l->ns, by_size);
-    figure("samples", (double)l->count);
-    figure("p50_ms", quantile_ms(l, 0.5));
-    figure("p99_ms", quantile_ms(l, 0.99));
-    figure("p999_ms", quantile_ms(l, 0.999));
-    figure("max_ms", quantile_ms(l, 1));
-    free(l->ns);
-}
-
 static void mode_one(void)
 {
     char *payload = payload_new();
@@ -325,7 +229,7 @@ static void mode_one(void)
     latencies_init(&l, 10000000);
     if (!partitions_seen(rk))
         die("%s: no such topic", opt.topic);
-    struct server_use use = use_begin();
+    struct server_use use = use_begin(opt.server_pid);
     int64_t start = now_ns(), end = start + (int64_t)(opt.seconds * 1e9), at;
     for (long sent = 0; (at = now_ns()) < end; latency_add(&l, now_ns() - at)) {
         send_one(rk, 0, payload, 0);
@@ -465,7 +369,7 @@ static void mode_e2e(void)
     int64_t records;
     reader_assign(rk, reader_positions(rk, true, &records));
     usleep(500000);
-    struct server_use use = use_begin();
+    struct server_use use = use_begin(opt.server_pid);
     int64_t start = now_ns();
     if (pthread_create(&thread, NULL, paced_producer, &pacing))
         die("thread: %s", strerror(errno));
@@ -490,7 +394,7 @@ static void mode_consume(void)
     rd_kafka_t *rk = reader_new(&queue);
     int64_t records, seen = 0, bytes = 0;
     rd_kafka_topic_partition_list_t *list = reader_positions(rk, false, &records);
-    struct server_use use = use_begin();
+    struct server_use use = use_begin(opt.server_pid);
     int64_t start = now_ns(), quiet_ns = start;
     reader_assign(rk, list);
     if (opt.records && opt.records < records)

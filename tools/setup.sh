@@ -36,6 +36,8 @@ demo    librdkafka-dev       /usr/include/librdkafka/rdkafka.h
 demo    procps               ps
 bench   librdkafka-dev       /usr/include/librdkafka/rdkafka.h
 bench   default-jre-headless java
+bench   librabbitmq-dev      /usr/include/amqp.h
+bench   python3-venv         /usr/lib/python3*/ensurepip/__init__.py
 bench   maven                mvn
 bench   pkg-config           pkg-config
 bench   procps               ps
