@@ -155,8 +155,10 @@ struct queue_subscription_options {
 void queue_subscribe(struct shard *shard, const struct queue_subscription_options *options,
                      struct queue_subscription **out);
 void queue_subscription_credit(struct queue_subscription *sub, uint32_t more);
+// What it may still be given beyond what `deliver` has seen: what is on its way comes off it.
 void queue_subscription_set_credit(struct queue_subscription *sub, uint32_t credit);
 void queue_subscription_grant(struct queue_subscription *sub, uint32_t credit);
+void queue_subscription_set_gated(struct queue_subscription *sub, bool gated);
 // No delivery reaches arg after this call (what is on its way is released again). `done` (may be
 // NULL) runs when the queue's shard knows it: basic.cancel's answer may follow. Frees sub.
 void queue_unsubscribe(struct queue_subscription *sub, void (*done)(void *arg), void *arg);

@@ -145,6 +145,9 @@ void queue_consumer_detach(struct queue_consumer *consumer);
 void queue_consumer_credit(struct queue_consumer *consumer, uint32_t more);
 void queue_consumer_set_credit(struct queue_consumer *consumer, uint32_t credit);
 void queue_consumer_grant(struct queue_consumer *consumer, uint32_t credit);
+// From credit of its own to being asked, or back; what it still has is given back by `unused` at
+// the turn's end, and it has none then.
+void queue_consumer_set_gated(struct queue_consumer *consumer, bool gated);
 
 // ---- one message at a time
 
