@@ -28,6 +28,32 @@ int blob_create(size_t size, struct budget *budget, struct blob **out)
     return 0;
 }
 
+void blob_build_begin(struct buf *out, size_t max)
+{
+    buf_init(out, max);
+    buf_put_zero(out, BLOB_BUILD_AT);
+}
+
+struct blob *blob_build_end(struct buf *out, struct budget *budget)
+{
+    ASSERT(out->err == 0);
+    ASSERT(out->len >= BLOB_BUILD_AT);
+    size_t bytes = out->cap;
+    size_t used = out->len;
+    struct blob *b = (void *)buf_detach(out, &used);
+    if (bytes - used > bytes / 4) { // a growing buffer has up to as much again to spare
+        struct blob *less = mem_try_realloc(b, used);
+        b = less != NULL ? less : b;
+        bytes = less != NULL ? used : bytes;
+    }
+    atomic_init(&b->refs, 1);
+    b->budget = budget;
+    b->size = bytes - sizeof *b;
+    if (budget != NULL)
+        budget_force(budget, bytes);
+    return b;
+}
+
 struct blob *blob_ref(struct blob *b)
 {
     // Relaxed: who takes a reference holds one already, so the blob cannot vanish meanwhile.

@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 
 #include "base/budget.h"
-#include "base/slice.h"
+#include "base/buf.h"
 
 struct blob {
     _Atomic(uint32_t) refs;
@@ -23,6 +23,13 @@ struct blob {
 int blob_create(size_t size, struct budget *budget, struct blob **out);
 struct blob *blob_ref(struct blob *b); // returns b
 void blob_unref(struct blob *b);       // accepts NULL
+
+// Bytes whose number is not known before: written like any buffer, from out->len on, and made a
+// blob without a copy. What it turns out to need is taken from the budget by force; out is empty
+// then and may be begun again.
+void blob_build_begin(struct buf *out, size_t max);
+#define BLOB_BUILD_AT sizeof(struct blob)                            // where the first byte goes
+struct blob *blob_build_end(struct buf *out, struct budget *budget); // out->err is 0
 
 // A piece of a blob; holds a reference where the owner says so.
 struct blob_piece {

@@ -88,6 +88,32 @@ static void many_threads_never_pass_the_limit(void **state)
     assert_int_equal(budget_used(&shared_parent), 0);
 }
 
+static void a_buffer_becomes_a_blob(void **state)
+{
+    (void)state;
+    struct budget b;
+    struct buf out;
+    budget_init(&b, 100, NULL);
+    for (size_t len = 0; len < 5000; len += 37) {
+        blob_build_begin(&out, 1U << 20);
+        for (size_t i = 0; i < len; i++)
+            buf_put_u8(&out, (uint8_t)i);
+        assert_int_equal(out.err, 0);
+        struct blob *blob = blob_build_end(&out, &b);
+        assert_true(blob->size >= len);
+        assert_true(blob->size - len <= (sizeof *blob + len) / 2 + 64); // not much to spare
+        assert_int_equal(budget_used(&b), sizeof *blob + blob->size);   // beyond the limit
+        for (size_t i = 0; i < len; i++)
+            assert_int_equal(blob->data[i], (uint8_t)i);
+        blob_unref(blob);
+        assert_int_equal(budget_used(&b), 0);
+    }
+    blob_build_begin(&out, BLOB_BUILD_AT + 1);
+    buf_put_be16(&out, 1);
+    assert_int_equal(out.err, ERR_LIMIT);
+    buf_fini(&out);
+}
+
 static void blobs_pay_for_their_header_too(void **state)
 {
     (void)state;
@@ -153,6 +179,7 @@ int main(void)
         cmocka_unit_test(takes_up_to_the_limit),
         cmocka_unit_test(a_parent_that_is_full_leaves_no_trace),
         cmocka_unit_test(many_threads_never_pass_the_limit),
+        cmocka_unit_test(a_buffer_becomes_a_blob),
         cmocka_unit_test(blobs_pay_for_their_header_too),
         cmocka_unit_test(memory_that_fails_gives_the_budget_back),
         cmocka_unit_test(the_last_of_many_threads_frees),

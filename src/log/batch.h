@@ -99,14 +99,14 @@ int batch_records(struct slice batch, struct arena *arena, size_t limit_bytes, s
 // One record; `b` gives offset and timestamp bases. ERR_CORRUPT_MESSAGE.
 int record_next(struct cursor *in, const struct batch *b, struct record *out);
 
-// ---- building (tools, simulated clients, later the queue and SQL)
+// ---- building (queues, tools, simulated clients, later SQL)
 
 struct batch_builder {
-    struct buf *out;
+    struct buf *out; // the batch's alone from begin to end; sticky errors show at the end
     size_t start;
     struct batch header;
     enum batch_codec codec;
-    struct buf records;
+    struct buf records; // of a batch that is compressed at the end
 };
 void batch_build_begin(struct batch_builder *bb, struct buf *out, enum batch_codec codec,
                        int64_t base_timestamp_ms);

@@ -114,6 +114,14 @@ void batch_build_begin(struct batch_builder *bb, struct buf *out, enum batch_cod
                    .attributes = (uint16_t)codec},
     };
     buf_init(&bb->records, BUILD_RECORDS_BYTES_MAX);
+    if (codec == BATCH_NONE)
+        buf_put_zero(out, BATCH_HEADER_BYTES);
+}
+
+// What is not compressed is written where it will lie.
+static struct buf *build_records(struct batch_builder *bb)
+{
+    return bb->codec == BATCH_NONE ? bb->out : &bb->records;
 }
 
 void batch_build_producer(struct batch_builder *bb, int64_t producer_id, int16_t epoch,
@@ -150,7 +158,7 @@ static void put_nullable(struct buf *out, struct slice s)
 void batch_build_record(struct batch_builder *bb, int64_t timestamp_ms, struct slice key,
                         struct slice value, struct slice headers, uint32_t headers_count)
 {
-    struct buf *out = &bb->records;
+    struct buf *out = build_records(bb);
     struct batch *h = &bb->header;
     ASSERT(headers.data != NULL || headers_count == 0);
     int64_t delta = timestamp_ms - h->base_timestamp_ms;
@@ -175,12 +183,14 @@ void batch_build_record(struct batch_builder *bb, int64_t timestamp_ms, struct s
 int batch_build_end(struct batch_builder *bb)
 {
     struct buf *out = bb->out;
-    ASSERT(out->len == bb->start);
     int err = bb->records.err;
-    buf_put_zero(out, BATCH_HEADER_BYTES);
+    if (bb->codec != BATCH_NONE) {
+        ASSERT(out->len == bb->start);
+        buf_put_zero(out, BATCH_HEADER_BYTES);
+    }
     if (err == 0)
         err = out->err;
-    if (err == 0)
+    if (err == 0 && bb->codec != BATCH_NONE)
         err = codec_compress(bb->codec, slice_of(bb->records.data, bb->records.len), out);
     buf_fini(&bb->records);
     size_t size = out->len - bb->start;

@@ -9,12 +9,10 @@
 
 #include "base/assert.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "node/node_int.h"
 
 struct bundle_leg {
-    struct node_call call;
-    struct node_bundle *bundle;
+    struct leg leg;
     struct journal_barrier barrier;
     int err;
 };
@@ -24,32 +22,29 @@ static void leg_durable(struct journal_barrier *barrier, int err)
     struct bundle_leg *leg = CONTAINER_OF(barrier, struct bundle_leg, barrier);
     if (leg->err == 0)
         leg->err = err;
-    node_call_reply(&leg->call);
+    leg_settle(&leg->leg);
 }
 
-static void leg_run(struct node_call *call)
+static void leg_run(struct leg *base, struct shard *shard)
 {
-    struct bundle_leg *leg = CONTAINER_OF(call, struct bundle_leg, call);
-    struct node_bundle *bundle = leg->bundle;
-    struct journal_port *port = call->to->port;
-    journal_bundle_begin(port, bundle->id, bundle->legs_count);
-    leg->err = bundle->bring(bundle, call->to);
-    journal_bundle_end(port);
+    struct bundle_leg *leg = CONTAINER_OF(base, struct bundle_leg, leg);
+    struct node_bundle *bundle = CONTAINER_OF(base->legs, struct node_bundle, legs);
+    journal_bundle_begin(shard->port, bundle->id, bundle->legs.count);
+    leg->err = bundle->bring(bundle, shard);
+    journal_bundle_end(shard->port);
+    leg_wait(base);
     leg->barrier.fn = leg_durable;
-    journal_barrier(port, &leg->barrier);
+    journal_barrier(shard->port, &leg->barrier);
 }
 
-static void leg_done(struct node_call *call)
+static void leg_answered(struct leg *leg)
 {
-    struct bundle_leg *leg = CONTAINER_OF(call, struct bundle_leg, call);
-    struct node_bundle *bundle = leg->bundle;
+    struct node_bundle *bundle = CONTAINER_OF(leg->legs, struct node_bundle, legs);
     if (bundle->err == 0)
-        bundle->err = leg->err;
-    ASSERT(bundle->legs_left > 0);
-    if (--bundle->legs_left > 0)
+        bundle->err = CONTAINER_OF(leg, struct bundle_leg, leg)->err;
+    if (bundle->legs.left > 0)
         return;
-    mem_free(bundle->legs);
-    bundle->legs = NULL;
+    legs_free(&bundle->legs);
     bundle->done(bundle, bundle->err);
 }
 
@@ -60,28 +55,16 @@ int node_bundle_start(struct shard *from, struct node_bundle *bundle)
     ASSERT(from->index == 0);
     if (atomic_load(&node->state) != NODE_RUNNING)
         return ERR_STOPPED;
-    bundle->from = from;
     bundle->id = atomic_fetch_add(&node->next_bundle, 1);
-    bundle->legs_count = (uint32_t)__builtin_popcountll(bundle->shards);
-    bundle->legs_left = bundle->legs_count;
     bundle->err = 0;
-    bundle->legs = mem_zalloc(bundle->legs_count * sizeof bundle->legs[0]);
-    for (uint32_t i = 0, at = 0; at < bundle->legs_count; i++) {
-        if ((bundle->shards >> i & 1) == 0)
-            continue;
-        struct bundle_leg *leg = &bundle->legs[at++];
-        leg->bundle = bundle;
-        leg->call.run = leg_run;
-        leg->call.done = leg_done;
-        node_call_start(&leg->call, from, i);
-    }
+    legs_make(&bundle->legs, from, bundle->shards, sizeof(struct bundle_leg));
+    legs_start(&bundle->legs, leg_run, leg_answered);
     return 0;
 }
 
 void node_bundle_drop(struct node_bundle *bundle)
 {
-    mem_free(bundle->legs);
-    bundle->legs = NULL;
+    legs_free(&bundle->legs);
 }
 
 int node_bundle_append(struct shard *shard, const struct uuid *topic, int32_t partition,

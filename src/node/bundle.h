@@ -7,9 +7,7 @@
 #define WEIR_NODE_BUNDLE_H
 
 #include "base/blob.h"
-#include "node/shard.h"
-
-struct bundle_leg;
+#include "node/legs.h"
 
 struct node_bundle { // the caller's; lives until done
     uint64_t shards; // a bit per shard that brings a part
@@ -19,10 +17,8 @@ struct node_bundle { // the caller's; lives until done
     // On the asking shard, when all parts are durable; err is the first of a bring or the journal.
     void (*done)(struct node_bundle *bundle, int err);
     // the node's
-    struct shard *from;
     uint64_t id;
-    uint32_t legs_count, legs_left;
-    struct bundle_leg *legs;
+    struct legs legs;
     int err;
 };
 // On shard 0, which also begins the stop: its mail reaches each shard in order, so no part comes

@@ -23,12 +23,10 @@ struct fetch_watch {
 };
 
 struct fetch_leg {
-    struct node_call call;
+    struct leg leg;
     struct io_msg stop_msg, stopped_msg;
-    struct fetch_state *state;
     struct fetch_watch *watches;
     uint32_t watches_count;
-    uint32_t pending;
     bool watching; // on the owner: the watch is on and has not been answered
 };
 
@@ -36,10 +34,7 @@ enum fetch_phase { FETCH_READ, FETCH_WATCH, FETCH_DONE };
 
 struct fetch_state {
     struct fetch *request;
-    struct shard *from;
-    struct fetch_leg *legs;
-    uint32_t legs_count;
-    uint32_t left;       // legs that have not answered this round
+    struct legs legs;
     uint32_t stops_left; // stop messages under way
     enum fetch_phase phase;
     bool last_round; // time is up or nobody waits: whatever there is, is the answer
@@ -47,6 +42,16 @@ struct fetch_state {
     uint64_t bytes;
     struct io_timer timer;
 };
+
+static struct fetch_leg *fetch_leg_of(struct leg *leg)
+{
+    return CONTAINER_OF(leg, struct fetch_leg, leg);
+}
+
+static struct fetch_state *leg_state(const struct fetch_leg *leg)
+{
+    return CONTAINER_OF(leg->leg.legs, struct fetch_state, legs);
+}
 
 static bool owned_by(const struct shard *shard, const struct part *part)
 {
@@ -56,18 +61,11 @@ static bool owned_by(const struct shard *shard, const struct part *part)
 
 // ---- reading, on the owner
 
-static void read_settle(struct fetch_leg *leg)
-{
-    ASSERT(leg->pending > 0);
-    if (--leg->pending == 0)
-        node_call_reply(&leg->call);
-}
-
 static void cold_read_done(struct log_read *read, int err)
 {
     struct fetch_part *p = CONTAINER_OF(read, struct fetch_part, read);
     p->part.err = err;
-    read_settle(p->part.leg);
+    leg_settle(p->part.leg);
 }
 
 // KIP-595: a follower or client that says which epoch it read last learns where the logs part ways.
@@ -85,8 +83,8 @@ static bool part_diverges(const struct partition *partition, struct fetch_part *
     return true;
 }
 
-static void part_read(struct shard *shard, struct fetch_leg *leg, struct fetch_part *p,
-                      uint32_t *left, bool *any)
+static void part_read(struct shard *shard, struct leg *leg, struct fetch_part *p, uint32_t *left,
+                      bool *any)
 {
     p->diverging_epoch = -1;
     p->diverging_end_offset = -1;
@@ -107,7 +105,7 @@ static void part_read(struct shard *shard, struct fetch_leg *leg, struct fetch_p
     // What a read from disk will bring is not known yet: it may take all it was allowed.
     uint32_t taken = err == ERR_AGAIN ? p->read.max_bytes : p->read.bytes;
     if (err == ERR_AGAIN)
-        leg->pending++;
+        leg_wait(leg);
     else
         p->part.err = err;
     ASSERT(err == ERR_AGAIN || p->read.bytes == 0 || p->read.next_offset > p->offset);
@@ -115,17 +113,14 @@ static void part_read(struct shard *shard, struct fetch_leg *leg, struct fetch_p
     *any |= taken > 0;
 }
 
-static void leg_read(struct node_call *call)
+static void leg_read(struct leg *leg, struct shard *shard)
 {
-    struct fetch_leg *leg = CONTAINER_OF(call, struct fetch_leg, call);
-    struct fetch *r = leg->state->request;
+    struct fetch *r = leg_state(fetch_leg_of(leg))->request;
     uint32_t left = r->max_bytes;
     bool any = false;
-    leg->pending = 1;
     for (uint32_t i = 0; i < r->parts_count; i++)
-        if (owned_by(call->to, &r->parts[i].part))
-            part_read(call->to, leg, &r->parts[i], &left, &any);
-    read_settle(leg);
+        if (owned_by(shard, &r->parts[i].part))
+            part_read(shard, leg, &r->parts[i], &left, &any);
 }
 
 // ---- watching, on the owner
@@ -136,7 +131,7 @@ static void watch_end(struct fetch_leg *leg)
     for (uint32_t i = 0; i < leg->watches_count; i++)
         log_wait_cancel(&leg->watches[i].waiter);
     leg->watching = false;
-    node_call_reply(&leg->call);
+    leg_settle(&leg->leg);
 }
 
 static uint64_t watch_growth(struct shard *shard, const struct fetch_watch *w)
@@ -150,8 +145,8 @@ static void watch_fired(struct log_waiter *waiter, int err)
 {
     struct fetch_watch *w = CONTAINER_OF(waiter, struct fetch_watch, waiter);
     struct fetch_leg *leg = w->leg;
-    struct fetch_state *state = leg->state;
-    struct shard *shard = leg->call.to;
+    struct fetch_state *state = leg_state(leg);
+    struct shard *shard = leg_shard(&leg->leg);
     uint64_t bytes = state->bytes;
     for (uint32_t i = 0; i < leg->watches_count && bytes < state->request->min_bytes; i++)
         bytes += watch_growth(shard, &leg->watches[i]);
@@ -163,15 +158,15 @@ static void watch_fired(struct log_waiter *waiter, int err)
         log_wait(p->log, waiter, log_high_watermark(p->log) + 1);
 }
 
-static void leg_watch(struct node_call *call)
+static void leg_watch(struct leg *base, struct shard *shard)
 {
-    struct fetch_leg *leg = CONTAINER_OF(call, struct fetch_leg, call);
-    struct fetch *r = leg->state->request;
-    struct shard *shard = call->to;
+    struct fetch_leg *leg = fetch_leg_of(base);
+    struct fetch *r = leg_state(leg)->request;
     uint32_t at = 0;
     ASSERT(!leg->watching);
     ASSERT(leg->watches != NULL);
     leg->watching = true;
+    leg_wait(base);
     for (uint32_t i = 0; i < r->parts_count; i++) {
         struct fetch_part *part = &r->parts[i];
         if (!owned_by(shard, &part->part))
@@ -202,7 +197,7 @@ static void leg_stop(struct io_msg *msg)
     if (leg->watching)
         watch_end(leg);
     leg->stopped_msg.run = leg_stopped;
-    io_post(leg->state->from->io, &leg->stopped_msg);
+    io_post(leg->leg.legs->from->io, &leg->stopped_msg);
 }
 
 // ---- rounds, on the asking shard
@@ -233,9 +228,9 @@ void fetch_drop(struct fetch *request)
     if (state == NULL)
         return;
     request->state = NULL;
-    for (uint32_t i = 0; i < state->legs_count; i++)
-        mem_free(state->legs[i].watches);
-    mem_free(state->legs);
+    for (uint32_t i = 0; i < state->legs.count; i++)
+        mem_free(fetch_leg_of(legs_at(&state->legs, i))->watches);
+    legs_free(&state->legs);
     mem_free(state);
 }
 
@@ -243,11 +238,11 @@ static void answer(struct fetch_state *state)
 {
     struct fetch *r = state->request;
     ASSERT(state->phase == FETCH_READ);
-    ASSERT(state->left == 0);
+    ASSERT(state->legs.left == 0);
     ASSERT(state->stops_left == 0);
     state->phase = FETCH_DONE;
-    io_timer_stop(state->from->io, &state->timer);
-    if (state->legs_count > 1)
+    io_timer_stop(state->legs.from->io, &state->timer);
+    if (state->legs.count > 1)
         answer_trim(r);
     fetch_drop(r);
     r->done(r);
@@ -258,23 +253,23 @@ static void watch_call_off(struct fetch_state *state)
     if (state->stopping)
         return;
     state->stopping = true;
-    for (uint32_t i = 0; i < state->legs_count; i++) {
-        struct fetch_leg *leg = &state->legs[i];
+    for (uint32_t i = 0; i < state->legs.count; i++) {
+        struct fetch_leg *leg = fetch_leg_of(legs_at(&state->legs, i));
         state->stops_left++;
         leg->stop_msg.run = leg_stop;
-        io_post(leg->call.to->io, &leg->stop_msg);
+        io_post(leg_shard(&leg->leg)->io, &leg->stop_msg);
     }
 }
 
 static void watch_over(struct fetch_state *state)
 {
-    if (state->left == 0 && state->stops_left == 0)
+    if (state->legs.left == 0 && state->stops_left == 0)
         round_start(state, FETCH_READ);
 }
 
 static void leg_stopped(struct io_msg *msg)
 {
-    struct fetch_state *state = CONTAINER_OF(msg, struct fetch_leg, stopped_msg)->state;
+    struct fetch_state *state = leg_state(CONTAINER_OF(msg, struct fetch_leg, stopped_msg));
     ASSERT(state->stops_left > 0);
     state->stops_left--;
     watch_over(state);
@@ -298,36 +293,28 @@ static void round_read_over(struct fetch_state *state)
     round_start(state, FETCH_WATCH);
 }
 
-static void leg_done(struct node_call *call)
+static void leg_answered(struct leg *leg)
 {
-    struct fetch_leg *leg = CONTAINER_OF(call, struct fetch_leg, call);
-    struct fetch_state *state = leg->state;
-    ASSERT(state->left > 0);
-    state->left--;
+    struct fetch_state *state = leg_state(fetch_leg_of(leg));
     if (state->phase == FETCH_WATCH) {
         watch_call_off(state); // one has seen enough: the others need not watch on
         watch_over(state);
-    } else if (state->left == 0) {
+    } else if (state->legs.left == 0) {
         round_read_over(state);
     }
 }
 
 static void round_start(struct fetch_state *state, enum fetch_phase phase)
 {
-    ASSERT(state->left == 0);
     ASSERT(state->stops_left == 0);
     state->phase = phase;
-    state->left = state->legs_count;
     state->stopping = false;
-    for (uint32_t i = 0; i < state->legs_count; i++) {
-        struct fetch_leg *leg = &state->legs[i];
-        uint32_t to = leg->call.to->index;
-        leg->call.run = phase == FETCH_READ ? leg_read : leg_watch;
-        leg->call.done = leg_done;
-        if (phase == FETCH_WATCH && leg->watches == NULL)
+    for (uint32_t i = 0; i < state->legs.count && phase == FETCH_WATCH; i++) {
+        struct fetch_leg *leg = fetch_leg_of(legs_at(&state->legs, i));
+        if (leg->watches == NULL)
             leg->watches = mem_zalloc(state->request->parts_count * sizeof leg->watches[0]);
-        node_call_start(&leg->call, state->from, to);
     }
+    legs_start(&state->legs, phase == FETCH_READ ? leg_read : leg_watch, leg_answered);
 }
 
 static void time_is_up(struct io_timer *timer)
@@ -344,16 +331,8 @@ void fetch_start(struct shard *shard, struct fetch *request)
         shards_named(shard, request->parts, request->parts_count, sizeof request->parts[0]);
     struct fetch_state *state = mem_zalloc(sizeof *state);
     state->request = request;
-    state->from = shard;
-    state->legs_count = (uint32_t)__builtin_popcountll(mask);
-    state->legs = mem_zalloc(state->legs_count * sizeof state->legs[0]);
+    legs_make(&state->legs, shard, mask, sizeof(struct fetch_leg));
     request->state = state;
-    for (uint32_t i = 0, at = 0; at < state->legs_count; i++) {
-        if ((mask >> i & 1) == 0)
-            continue;
-        state->legs[at].state = state;
-        state->legs[at++].call.to = &shard->node->shards[i];
-    }
     io_timer_init(&state->timer, time_is_up);
     if (request->max_wait_ms > 0)
         io_timer_start(shard->io, &state->timer,

@@ -7,12 +7,11 @@
 #ifndef WEIR_NODE_PARTITIONS_H
 #define WEIR_NODE_PARTITIONS_H
 
-#include "node/shard.h"
+#include "node/legs.h"
 #include "node/topics.h"
 
 struct partition; // a log with its producers, on its shard
 struct produce_leg;
-struct scatter_leg;
 struct fetch_state;
 
 // Part of every request: which partition, and what came of it.
@@ -24,7 +23,7 @@ struct part {
     int err;
     int64_t log_start_offset; // -1 on errors
     int64_t high_watermark;
-    void *leg; // node's
+    struct leg *leg; // node's
 };
 
 // ---- produce. Acknowledged when durable (see the contract in the README).
@@ -52,11 +51,17 @@ struct produce {
     // Parts that are not durable by then are answered with ERR_REQUEST_TIMED_OUT; they may become
     // durable all the same. 0: however long it takes.
     int64_t timeout_ms;
+    // The node's own batches, for queues: neither checked nor bounded by the topic's settings, and
+    // the log of a queue in memory has no topic at all.
+    bool internal;
     struct request_context *context;
+    // When all parts are appended or refused: what needs no disk need not wait for it. err: the
+    // first of any. Before done; may be NULL.
+    void (*appended)(struct produce *request, int err);
     void (*done)(struct produce *request);
-    struct shard *from; // node's, as the rest below
-    struct produce_leg *legs;
-    uint32_t legs_count, legs_left, stops_left;
+    struct legs legs; // node's, as the rest below
+    uint32_t stops_left, appends_left;
+    int append_err;
     struct io_timer timer;
 };
 void produce_start(struct shard *shard, struct produce *request);
@@ -142,8 +147,7 @@ struct scatter {
     uint32_t parts_count;
     struct request_context *context;
     void (*done)(struct scatter *request);
-    struct scatter_leg *legs; // node's
-    uint32_t legs_left;
+    struct legs legs; // node's
 };
 void scatter_start(struct shard *shard, struct scatter *request);
 void scatter_drop(struct scatter *request); // as produce_drop

@@ -16,17 +16,15 @@
 #include "node/node_int.h"
 
 struct produce_leg {
-    struct node_call call;
-    struct produce *request;
+    struct leg leg;
     struct io_msg stop_msg, stopped_msg;
-    uint32_t pending; // parts that wait for durability, and the loop over them itself
+    struct io_msg appended_msg;
+    int append_err; // the first of its parts
 };
 
-static void leg_settle(struct produce_leg *leg)
+static struct produce *leg_request(const struct produce_leg *leg)
 {
-    ASSERT(leg->pending > 0);
-    if (--leg->pending == 0)
-        node_call_reply(&leg->call);
+    return CONTAINER_OF(leg->leg.legs, struct produce, legs);
 }
 
 static void part_durable(struct log_waiter *waiter, int err)
@@ -38,7 +36,7 @@ static void part_durable(struct log_waiter *waiter, int err)
         p->part.err = err;
         p->base_offset = -1;
     }
-    leg_settle(p->leg);
+    leg_settle(&p->leg->leg);
 }
 
 // KIP-937 and log validation: a record's timestamp must lie between the topic's bounds around the
@@ -50,6 +48,13 @@ static bool timestamps_ok(const struct batch *b, const struct topic_config *c, i
     if (b->max_timestamp_ms > 0 && b->max_timestamp_ms - now_ms > c->timestamp_after_max_ms)
         return false;
     return b->base_timestamp_ms < 0 || now_ms - b->base_timestamp_ms <= c->timestamp_before_max_ms;
+}
+
+static void batch_stamp(struct produce_part *p, int64_t now_ms, struct batch *b)
+{
+    batch_set_append_time(p->records.blob->data + p->records.off, p->records.len, now_ms);
+    int err = batch_peek(blob_piece_slice(p->records), b);
+    ASSERT(err == 0);
 }
 
 static int batch_admit(struct shard *shard, const struct topic_config *c, struct produce_part *p,
@@ -89,14 +94,21 @@ static int batch_admit(struct shard *shard, const struct topic_config *c, struct
         if (err != 0)
             return err;
     }
-    if (c->log_append_time) {
-        uint8_t *data = p->records.blob->data + p->records.off;
-        batch_set_append_time(data, p->records.len, now_ms);
-        err = batch_peek(bytes, &b);
-        ASSERT(err == 0);
-    }
+    if (c->log_append_time)
+        batch_stamp(p, now_ms, &b);
     *out = b;
     return 0;
+}
+
+// A batch that publishing has built. c: of the topic, NULL when the queue is in memory.
+static void batch_admit_internal(struct shard *shard, const struct topic_config *c,
+                                 struct produce_part *p, struct batch *out)
+{
+    int err = batch_peek(blob_piece_slice(p->records), out);
+    ASSERT(err == 0);
+    ASSERT(out->size_bytes == p->records.len);
+    if (c != NULL && c->log_append_time)
+        batch_stamp(p, io_wall_ms(shard->io), out);
 }
 
 static struct producers *partition_producers(struct partition *p)
@@ -151,57 +163,74 @@ static void part_run(struct shard *shard, struct produce_leg *leg, struct produc
     if (partition == NULL)
         return;
     const struct topic *topic = topic_by_id(shard, &p->part.topic);
-    ASSERT(topic != NULL);
+    ASSERT(topic != NULL || leg_request(leg)->internal);
     struct batch b;
-    p->part.err = batch_admit(shard, &topic->config, p, &b);
+    if (leg_request(leg)->internal)
+        batch_admit_internal(shard, topic != NULL ? &topic->config : NULL, p, &b);
+    else
+        p->part.err = batch_admit(shard, &topic->config, p, &b);
     if (p->part.err == 0)
         p->part.err = part_append(partition, p, &b);
-    if (p->part.err != 0 || leg->request->acks == 0)
+    if (p->part.err != 0 || leg_request(leg)->acks == 0)
         return;
     ASSERT(p->last_offset >= p->base_offset);
-    leg->pending++;
+    leg_wait(&leg->leg);
     p->waiting = true;
     p->waiter.fire = part_durable;
     log_wait(partition->log, &p->waiter, p->last_offset + 1);
 }
 
-static void leg_run(struct node_call *call)
+static void leg_appended(struct io_msg *msg);
+
+static void leg_run(struct leg *base, struct shard *shard)
 {
-    struct produce_leg *leg = CONTAINER_OF(call, struct produce_leg, call);
-    struct produce *r = leg->request;
-    struct shard *shard = call->to;
-    leg->pending = 1;
+    struct produce_leg *leg = CONTAINER_OF(base, struct produce_leg, leg);
+    struct produce *r = leg_request(leg);
     for (uint32_t i = 0; i < r->parts_count; i++) {
         struct produce_part *p = &r->parts[i];
-        if (node_shard_of_partition(shard->node, &p->part.topic, p->part.partition) == shard->index)
-            part_run(shard, leg, p);
+        if (node_shard_of_partition(shard->node, &p->part.topic, p->part.partition) != shard->index)
+            continue;
+        part_run(shard, leg, p);
+        if (leg->append_err == 0)
+            leg->append_err = p->part.err;
     }
-    leg_settle(leg);
+    if (r->appended == NULL)
+        return;
+    leg->appended_msg.run = leg_appended;
+    io_post(shard_io(r->legs.from), &leg->appended_msg);
 }
 
 // ---- on the asking shard: the end, or the end of patience
 
 static void produce_end(struct produce *r)
 {
-    if (r->legs_left > 0 || r->stops_left > 0)
+    if (r->legs.left > 0 || r->stops_left > 0)
         return;
-    io_timer_stop(shard_io(r->from), &r->timer);
-    mem_free(r->legs);
-    r->legs = NULL;
+    io_timer_stop(shard_io(r->legs.from), &r->timer);
+    legs_free(&r->legs);
     r->done(r);
 }
 
-static void leg_done(struct node_call *call)
+static void leg_answered(struct leg *leg)
 {
-    struct produce *r = CONTAINER_OF(call, struct produce_leg, call)->request;
-    ASSERT(r->legs_left > 0);
-    r->legs_left--;
-    produce_end(r);
+    produce_end(CONTAINER_OF(leg->legs, struct produce, legs));
+}
+
+// Comes before the leg's answer: both are mail of one shard to another.
+static void leg_appended(struct io_msg *msg)
+{
+    struct produce_leg *leg = CONTAINER_OF(msg, struct produce_leg, appended_msg);
+    struct produce *r = leg_request(leg);
+    ASSERT(r->appends_left > 0);
+    if (r->append_err == 0)
+        r->append_err = leg->append_err;
+    if (--r->appends_left == 0)
+        r->appended(r, r->append_err);
 }
 
 static void leg_stopped(struct io_msg *msg)
 {
-    struct produce *r = CONTAINER_OF(msg, struct produce_leg, stopped_msg)->request;
+    struct produce *r = leg_request(CONTAINER_OF(msg, struct produce_leg, stopped_msg));
     ASSERT(r->stops_left > 0);
     r->stops_left--;
     produce_end(r);
@@ -210,7 +239,7 @@ static void leg_stopped(struct io_msg *msg)
 static void leg_stop(struct io_msg *msg)
 {
     struct produce_leg *leg = CONTAINER_OF(msg, struct produce_leg, stop_msg);
-    struct produce *r = leg->request;
+    struct produce *r = leg_request(leg);
     leg->stopped_msg.run = leg_stopped;
     for (uint32_t i = 0; i < r->parts_count; i++) {
         struct produce_part *p = &r->parts[i];
@@ -219,16 +248,18 @@ static void leg_stop(struct io_msg *msg)
         log_wait_cancel(&p->waiter);
         part_durable(&p->waiter, ERR_REQUEST_TIMED_OUT);
     }
-    io_post(shard_io(r->from), &leg->stopped_msg);
+    io_post(shard_io(r->legs.from), &leg->stopped_msg);
 }
 
 static void time_is_up(struct io_timer *timer)
 {
     struct produce *r = CONTAINER_OF(timer, struct produce, timer);
-    for (struct produce_leg *leg = r->legs; leg < r->legs + r->legs_count; leg++) {
+    for (uint32_t i = 0; i < r->legs.count; i++) {
+        struct leg *base = legs_at(&r->legs, i);
+        struct produce_leg *leg = CONTAINER_OF(base, struct produce_leg, leg);
         r->stops_left++;
         leg->stop_msg.run = leg_stop;
-        io_post(shard_io(leg->call.to), &leg->stop_msg);
+        io_post(shard_io(leg_shard(base)), &leg->stop_msg);
     }
 }
 
@@ -239,34 +270,22 @@ uint64_t shards_named(struct shard *shard, const void *parts, uint32_t count, si
         const struct part *p = (const void *)((const char *)parts + i * part_size);
         mask |= UINT64_C(1) << node_shard_of_partition(shard->node, &p->topic, p->partition);
     }
-    return mask != 0 ? mask : UINT64_C(1) << shard->index; // an empty request is answered here
+    return mask;
 }
 
 void produce_start(struct shard *shard, struct produce *request)
 {
     uint64_t mask =
         shards_named(shard, request->parts, request->parts_count, sizeof request->parts[0]);
-    uint32_t legs = (uint32_t)__builtin_popcountll(mask);
-    ASSERT(legs > 0);
-    ASSERT(legs <= shard->node->options.shards_count);
-    request->legs = mem_zalloc(legs * sizeof request->legs[0]);
-    request->legs_left = legs;
-    request->legs_count = legs;
+    legs_make(&request->legs, shard, mask, sizeof(struct produce_leg));
     request->stops_left = 0;
-    request->from = shard;
+    request->appends_left = request->legs.count;
+    request->append_err = 0;
     io_timer_init(&request->timer, time_is_up);
     if (request->timeout_ms > 0 && request->acks != 0)
         io_timer_start(shard->io, &request->timer,
                        io_now_ns(shard->io) + request->timeout_ms * 1000000);
-    for (uint32_t i = 0, at = 0; at < legs; i++) {
-        if ((mask >> i & 1) == 0)
-            continue;
-        struct produce_leg *leg = &request->legs[at++];
-        leg->request = request;
-        leg->call.run = leg_run;
-        leg->call.done = leg_done;
-        node_call_start(&leg->call, shard, i);
-    }
+    legs_start(&request->legs, leg_run, leg_answered);
 }
 
 void produce_drop(struct produce *request)
@@ -275,6 +294,5 @@ void produce_drop(struct produce *request)
         mem_free(request->parts[i].rejected);
         request->parts[i].rejected = NULL;
     }
-    mem_free(request->legs);
-    request->legs = NULL;
+    legs_free(&request->legs);
 }

@@ -9,21 +9,8 @@
 #include "base/mem.h"
 #include "node/node_int.h"
 
-struct scatter_leg {
-    struct node_call call;
-    struct scatter *request;
-    uint32_t pending;
-};
-
-// True when the part is settled; false when scatter_settle will be called.
+// True when the part is settled; false when leg_settle will be called.
 typedef bool scatter_fn(struct partition *partition, struct part *part);
-
-static void leg_settle(struct scatter_leg *leg)
-{
-    ASSERT(leg->pending > 0);
-    if (--leg->pending == 0)
-        node_call_reply(&leg->call);
-}
 
 // ---- ListOffsets
 
@@ -156,12 +143,9 @@ static const struct {
     [SCATTER_PRODUCERS] = {producers_run, sizeof(struct producers_part)},
 };
 
-static void leg_run(struct node_call *call)
+static void leg_run(struct leg *leg, struct shard *shard)
 {
-    struct scatter_leg *leg = CONTAINER_OF(call, struct scatter_leg, call);
-    struct scatter *r = leg->request;
-    struct shard *shard = call->to;
-    leg->pending = 1;
+    struct scatter *r = CONTAINER_OF(leg->legs, struct scatter, legs);
     for (uint32_t i = 0; i < r->parts_count; i++) {
         struct part *p = (void *)((char *)r->parts + i * jobs[r->job].size);
         if (node_shard_of_partition(shard->node, &p->topic, p->partition) != shard->index)
@@ -170,21 +154,18 @@ static void leg_run(struct node_call *call)
         struct partition *partition = part_begin(shard, p);
         if (partition == NULL)
             continue;
-        leg->pending++;
+        leg_wait(leg);
         if (jobs[r->job].run(partition, p))
             leg_settle(leg);
     }
-    leg_settle(leg);
 }
 
-static void leg_done(struct node_call *call)
+static void leg_answered(struct leg *leg)
 {
-    struct scatter *r = CONTAINER_OF(call, struct scatter_leg, call)->request;
-    ASSERT(r->legs_left > 0);
-    if (--r->legs_left > 0)
+    struct scatter *r = CONTAINER_OF(leg->legs, struct scatter, legs);
+    if (r->legs.left > 0)
         return;
-    mem_free(r->legs);
-    r->legs = NULL;
+    legs_free(&r->legs);
     r->done(r);
 }
 
@@ -194,18 +175,8 @@ void scatter_start(struct shard *shard, struct scatter *request)
     size_t size = jobs[request->job].size;
     ASSERT(size >= sizeof(struct part));
     uint64_t mask = shards_named(shard, request->parts, request->parts_count, size);
-    uint32_t legs = (uint32_t)__builtin_popcountll(mask);
-    request->legs = mem_zalloc(legs * sizeof request->legs[0]);
-    request->legs_left = legs;
-    for (uint32_t i = 0, at = 0; at < legs; i++) {
-        if ((mask >> i & 1) == 0)
-            continue;
-        struct scatter_leg *leg = &request->legs[at++];
-        leg->request = request;
-        leg->call.run = leg_run;
-        leg->call.done = leg_done;
-        node_call_start(&leg->call, shard, i);
-    }
+    legs_make(&request->legs, shard, mask, sizeof(struct leg));
+    legs_start(&request->legs, leg_run, leg_answered);
 }
 
 void scatter_producers_free(struct producers_part *part)
@@ -216,6 +187,5 @@ void scatter_producers_free(struct producers_part *part)
 
 void scatter_drop(struct scatter *request)
 {
-    mem_free(request->legs);
-    request->legs = NULL;
+    legs_free(&request->legs);
 }
