@@ -44,7 +44,7 @@ struct amqp_lobby;   // session.c: what the upper half keeps per door
 struct amqp_door {
     struct shard *shard;
     struct io *io;
-    struct listeners listeners;
+    struct io_listeners listeners;
     bool closed;
     struct list conns;
     uint32_t conns_count;

@@ -10,7 +10,7 @@
 #ifndef WEIR_AMQP_DOOR_H
 #define WEIR_AMQP_DOOR_H
 
-#include "io/listen.h"
+#include "io/listeners.h"
 #include "node/shard.h"
 
 #define AMQP_PORT_DEFAULT 5672
@@ -18,16 +18,16 @@
 struct amqp_door;
 
 struct amqp_door_options {
-    const struct io_addr *listen; // as in struct listen_options
+    const struct io_addr *listen; // as in struct io_listeners_options
     uint32_t listen_count;
     uint16_t port;
 };
 
 // The shard that opens first settles what port 0 means; others are given its addresses to listen
-// on. Errors: as listeners_open.
+// on. Errors: as io_listeners_open.
 int amqp_door_open(struct shard *shard, const struct amqp_door_options *options,
                    struct amqp_door **out);
-const struct listeners *amqp_door_listeners(const struct amqp_door *door);
+const struct io_listeners *amqp_door_listeners(const struct amqp_door *door);
 struct amqp_door *amqp_door_of(struct shard *shard); // NULL: it has none
 
 // From the node's appends_unblocked hook: connections that were held back are read again.

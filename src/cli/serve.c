@@ -87,10 +87,7 @@ static int open_doors(void *arg, struct shard *shard)
             addrs[i] = *kafka_door_address(s->doors[0], i);
         o.listen = addrs;
     }
-    int err = kafka_door_open(shard, &o, &s->doors[index]);
-    if (err == 0)
-        shard_set_door(shard, s->doors[index]);
-    return err;
+    return kafka_door_open(shard, &o, &s->doors[index]);
 }
 
 static void close_doors(void *arg, struct shard *shard)
@@ -108,8 +105,8 @@ static void destroy_doors(void *arg, struct shard *shard)
 static void unblocked(void *arg, struct shard *shard)
 {
     (void)arg;
-    if (shard_door(shard) != NULL)
-        kafka_door_unblocked(shard_door(shard));
+    if (shard_door(shard, SHARD_DOOR_KAFKA) != NULL)
+        kafka_door_unblocked(shard_door(shard, SHARD_DOOR_KAFKA));
 }
 
 static void give_up(struct server *s, int err, const char *what)

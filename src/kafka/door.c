@@ -75,18 +75,10 @@ const struct io_addr *kafka_door_address(const struct kafka_door *door, uint32_t
 
 // ---- accepting
 
-// This door's share of a limit of the whole server.
-static uint32_t door_share(const struct kafka_door *door, uint32_t all)
-{
-    uint32_t shards = node_shards_count(shard_node(door->shard));
-    return all / shards + (all % shards != 0);
-}
-
 static void door_accept(void *owner, struct io_sock *sock, const struct io_addr *peer)
 {
     struct kafka_door *door = owner;
-    uint32_t max = (uint32_t)broker_config(door->shard)->max_connections;
-    if (door->closed || door->conns_count >= door_share(door, max))
+    if (door->closed || shard_connections_full(door->shard))
         io_close(sock);
     else
         kafka_conn_open(door, sock, peer);
@@ -207,9 +199,10 @@ int kafka_door_open(struct shard *shard, const struct kafka_door_options *option
         return err;
     }
     door->scratch = mem_alloc(KAFKA_SCRATCH_BYTES);
-    uint32_t sessions_max = door_share(door, broker_config(shard)->fetch_sessions_max);
+    uint32_t sessions_max = shard_share(shard, broker_config(shard)->fetch_sessions_max);
     door->sessions = kafka_sessions_create(door->io, shard_request_budget(shard), sessions_max,
                                            shard_hash_seed(shard));
+    shard_set_door(shard, SHARD_DOOR_KAFKA, door);
     *out = door;
     return 0;
 }

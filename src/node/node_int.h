@@ -76,7 +76,7 @@ struct shard {
         bool under_way, again;
     } strict;
     struct shard_counters counters;
-    void *door;
+    void *doors[SHARD_DOORS];
     uint64_t hash_seed;
     bool blocked;
     bool doors_open;

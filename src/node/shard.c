@@ -51,15 +51,29 @@ uint64_t shard_hash_seed(const struct shard *shard)
     return shard->hash_seed;
 }
 
-void shard_set_door(struct shard *shard, void *door)
+void shard_set_door(struct shard *shard, enum shard_door which, void *door)
 {
-    ASSERT(shard->door == NULL);
-    shard->door = door;
+    ASSERT(which < SHARD_DOORS);
+    ASSERT(shard->doors[which] == NULL);
+    shard->doors[which] = door;
 }
 
-void *shard_door(struct shard *shard)
+void *shard_door(const struct shard *shard, enum shard_door which)
 {
-    return shard->door;
+    ASSERT(which < SHARD_DOORS);
+    return shard->doors[which];
+}
+
+uint32_t shard_share(const struct shard *shard, uint32_t all)
+{
+    uint32_t shards = node_shards_count(shard->node);
+    return all / shards + (all % shards != 0);
+}
+
+bool shard_connections_full(const struct shard *shard)
+{
+    uint32_t max = (uint32_t)shard->broker.max_connections;
+    return shard->counters.connections >= shard_share(shard, max);
 }
 
 const struct broker_config *broker_config(struct shard *shard)

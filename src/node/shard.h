@@ -17,9 +17,15 @@ struct journal_port *shard_port(struct shard *shard);
 struct budget *shard_request_budget(struct shard *shard); // requests and answers in flight
 uint64_t shard_hash_seed(const struct shard *shard);
 
-// The door's own object on this shard, so that hooks find it.
-void shard_set_door(struct shard *shard, void *door);
-void *shard_door(struct shard *shard);
+// The doors' own objects on this shard, so that hooks find them, and one shard's another's.
+enum shard_door { SHARD_DOOR_KAFKA, SHARD_DOOR_AMQP, SHARD_DOORS };
+void shard_set_door(struct shard *shard, enum shard_door which, void *door);
+void *shard_door(const struct shard *shard, enum shard_door which); // NULL: there is none
+
+// This shard's part of a limit of the whole server.
+uint32_t shard_share(const struct shard *shard, uint32_t all);
+// No more connections may be accepted here (max.connections, of all doors together).
+bool shard_connections_full(const struct shard *shard);
 
 // True while what was appended and is not durable exceeds the shard's cap: a door stops reading
 // connections whose last request appended (offset commits, heartbeats and acknowledgements go on)
