@@ -194,14 +194,17 @@ struct log_options partition_log_options(const struct topic_config *config);
 // The partition a part means, on its owner; sets part->err, marks and returns NULL on errors.
 struct partition *part_begin(struct shard *shard, struct part *part);
 
-// queue_host.c: the queues that live on this shard. Opening takes the facts of a queue whose logs
-// are there as partitions (id, level); closing comes before they go. forget: it was deleted, else
-// the node stops.
+// queue_host.c: the queues that live on this shard; called on it, and at recovery by the thread
+// that recovers. Opening takes the facts of a queue whose logs are there as partitions (id, level),
+// of one that is not durable with logs in memory; closing comes before they go. forget: it was
+// deleted, else the node stops.
 struct queues *shard_queues(struct shard *shard);
 int queue_host_open(struct shard *shard, const struct queue_facts *facts);
 void queue_host_close(struct shard *shard, const struct uuid *id, bool forget);
 int queue_host_stats(struct shard *shard, const struct uuid *id,
                      struct queue_stats *out); // ERR_NOT_FOUND
+// weir.retention.after.ack.ms of the queue's topic has changed.
+void queue_host_retention(struct shard *shard, const struct uuid *id, int64_t after_ack_ms);
 
 // compacted.c: what a compacted topic asks of a batch besides
 int compacted_admit(struct shard *shard, const struct batch *b, struct produce_part *p);

@@ -37,7 +37,9 @@ struct exchange_header {
     struct slice value; // canonical; null in a binding: any value will do
 };
 
-struct exchange { // facts; owned by struct exchanges
+struct exchange {   // facts; owned by struct exchanges
+    struct uuid id; // the catalogue's: one made again under the same name is another; of preset
+                    // ones zero
     struct slice vhost, name;
     enum exchange_type type;
     bool durable, auto_delete, internal;
@@ -79,7 +81,8 @@ void exchanges_queue_remove(struct exchanges *exchanges, struct slice vhost, str
                             void (*dropped)(void *arg, const struct exchange_binding *binding),
                             void *arg);
 
-// ERR_NOT_FOUND (source or destination), ERR_EXISTS: it is there, nothing changed.
+// ERR_NOT_FOUND (source or destination), ERR_ACCESS_REFUSED (the default exchange has no other
+// bindings than its own), ERR_EXISTS: it is there, nothing changed.
 int exchange_bind(struct exchanges *exchanges, const struct exchange_binding *binding);
 // ERR_NOT_FOUND: no such binding.
 int exchange_unbind(struct exchanges *exchanges, const struct exchange_binding *binding);
@@ -94,10 +97,12 @@ void exchange_bindings_each(const struct exchanges *exchanges, struct slice vhos
 
 // ---- routing
 
-struct route { // kept by the caller from one message to the next, so that it costs no allocation
+// Kept by the caller from one message to the next, so that it costs no allocation. One message at a
+// time: what a queue was reached by is marked in the queue.
+struct route {
     struct uuid *queues; // each once
     uint32_t count, cap;
-    uint64_t round; // exchanges' and queues' marks
+    uint64_t round; // of the message: queues that it has reached bear it
 };
 void route_fini(struct route *route);
 // Adds the queues that a message with one routing key reaches; called once per key (CC, BCC).

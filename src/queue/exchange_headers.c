@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The index of a headers exchange (AMQP 0-9-1 section 3.1.3.4; x-match as in RabbitMQ). Looking at
+// every binding for every message would cost what there are bindings, so a binding stands below
+// what a message must have to match it: with "any" below each of its headers, with "all" below the
+// one that fewest others ask for.
+//
+// Headers whose names begin with "x-" do not count, unless x-match says "…-with-x"; x-match itself
+// never does. "all" of nothing matches everything, "any" of nothing matches nothing.
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "queue/exchange_int.h"
+
+struct header_key {
+    struct map_node node;
+    struct slice name, value; // in its own memory; value null: any value will do
+    struct list entries;
+    uint32_t count;
+};
+
+struct header_entry {
+    struct list link; // header_key.entries or header_index.always
+    struct binding *binding;
+    struct header_key *key; // NULL: always
+};
+
+static bool same_header(const struct exchange_header *a, const struct exchange_header *b)
+{
+    return bytes_eq(a->name, b->name) && (a->value.data == NULL) == (b->value.data == NULL) &&
+           bytes_eq(a->value, b->value);
+}
+
+static bool header_eq(const struct map_node *node, const void *key)
+{
+    const struct header_key *k = CONTAINER_OF(node, struct header_key, node);
+    const struct exchange_header there = {k->name, k->value};
+    return same_header(&there, key);
+}
+
+static uint64_t header_hash(const struct header_index *index, const struct exchange_header *h)
+{
+    uint64_t name = hash64(h->name.data, h->name.len, index->map.seed);
+    return h->value.data != NULL ? hash64(h->value.data, h->value.len, name) : name;
+}
+
+void headers_init(struct header_index *index, uint64_t seed)
+{
+    map_init(&index->map, header_eq, seed);
+    list_init(&index->always);
+}
+
+static struct header_key *key_find(const struct header_index *index,
+                                   const struct exchange_header *h)
+{
+    struct map_node *node = map_find(&index->map, header_hash(index, h), h);
+    return node != NULL ? CONTAINER_OF(node, struct header_key, node) : NULL;
+}
+
+static struct header_key *key_make(struct header_index *index, const struct exchange_header *h)
+{
+    struct header_key *k = mem_zalloc(sizeof *k + h->name.len + h->value.len);
+    uint8_t *bytes = (uint8_t *)(k + 1);
+    memcpy(bytes, h->name.data, h->name.len);
+    k->name = slice_of(bytes, h->name.len);
+    if (h->value.data != NULL) {
+        memcpy(bytes + h->name.len, h->value.data, h->value.len);
+        k->value = slice_of(bytes + h->name.len, h->value.len);
+    }
+    list_init(&k->entries);
+    map_insert(&index->map, &k->node, header_hash(index, h));
+    return k;
+}
+
+// ---- bindings
+
+static bool with_x(enum exchange_match match)
+{
+    return match == MATCH_ALL_WITH_X || match == MATCH_ANY_WITH_X;
+}
+
+static bool match_any(enum exchange_match match)
+{
+    return match == MATCH_ANY || match == MATCH_ANY_WITH_X;
+}
+
+static bool counts(enum exchange_match match, struct slice name)
+{
+    bool x = name.len >= 2 && name.data[0] == 'x' && name.data[1] == '-';
+    return !x || (with_x(match) && !slice_eq_cstr(name, "x-match"));
+}
+
+static void entry_add(struct header_index *index, struct binding *b,
+                      const struct exchange_header *h)
+{
+    struct header_entry *e = &b->entries[b->entries_count++];
+    e->binding = b;
+    e->key = key_find(index, h);
+    if (e->key == NULL)
+        e->key = key_make(index, h);
+    list_push_back(&e->key->entries, &e->link);
+    e->key->count++;
+}
+
+static const struct exchange_header *rarest(const struct header_index *index,
+                                            const struct exchange_binding *facts)
+{
+    const struct exchange_header *best = NULL;
+    uint32_t best_count = 0;
+    for (uint32_t i = 0; i < facts->headers_count; i++) {
+        const struct exchange_header *h = &facts->headers[i];
+        if (!counts(facts->match, h->name))
+            continue;
+        const struct header_key *k = key_find(index, h);
+        uint32_t count = k != NULL ? k->count : 0;
+        // Any value is asked for only where nothing narrower is.
+        bool narrower = best != NULL && best->value.data == NULL && h->value.data != NULL;
+        bool wider = best != NULL && best->value.data != NULL && h->value.data == NULL;
+        if (best == NULL || narrower || (!wider && count < best_count)) {
+            best = h;
+            best_count = count;
+        }
+    }
+    return best;
+}
+
+void headers_add(struct header_index *index, struct binding *binding)
+{
+    const struct exchange_binding *facts = &binding->facts;
+    bool any = match_any(facts->match);
+    uint32_t room = any && facts->headers_count > 0 ? facts->headers_count : 1;
+    binding->entries = mem_zalloc(room * sizeof binding->entries[0]);
+    if (any) {
+        for (uint32_t i = 0; i < facts->headers_count; i++)
+            if (counts(facts->match, facts->headers[i].name))
+                entry_add(index, binding, &facts->headers[i]);
+        return;
+    }
+    const struct exchange_header *h = rarest(index, facts);
+    if (h != NULL) {
+        entry_add(index, binding, h);
+        return;
+    }
+    struct header_entry *e = &binding->entries[binding->entries_count++];
+    e->binding = binding;
+    list_push_back(&index->always, &e->link);
+}
+
+void headers_remove(struct header_index *index, struct binding *binding)
+{
+    for (uint32_t i = 0; i < binding->entries_count; i++) {
+        struct header_entry *e = &binding->entries[i];
+        list_remove(&e->link);
+        if (e->key == NULL)
+            continue;
+        ASSERT(e->key->count > 0);
+        if (--e->key->count > 0)
+            continue;
+        map_remove(&index->map, &e->key->node);
+        mem_free(e->key);
+    }
+    mem_free(binding->entries);
+    binding->entries = NULL;
+    binding->entries_count = 0;
+}
+
+// ---- messages
+
+static bool message_has(const struct routing *r, const struct exchange_header *wanted)
+{
+    for (uint32_t i = 0; i < r->headers_count; i++) {
+        const struct exchange_header *h = &r->headers[i];
+        if (bytes_eq(h->name, wanted->name) &&
+            (wanted->value.data == NULL || bytes_eq(h->value, wanted->value)))
+            return true;
+    }
+    return false;
+}
+
+static bool matches(const struct routing *r, const struct binding *b)
+{
+    const struct exchange_binding *facts = &b->facts;
+    if (match_any(facts->match))
+        return true; // it stands below what the message has
+    for (uint32_t i = 0; i < facts->headers_count; i++)
+        if (counts(facts->match, facts->headers[i].name) && !message_has(r, &facts->headers[i]))
+            return false;
+    return true;
+}
+
+static void key_route(const struct header_index *index, const struct exchange_header *h,
+                      struct routing *r)
+{
+    const struct header_key *k = key_find(index, h);
+    if (k == NULL)
+        return;
+    LIST_FOR (it, &k->entries) {
+        const struct header_entry *e = CONTAINER_OF(it, struct header_entry, link);
+        if (matches(r, e->binding))
+            routing_reach(r, e->binding);
+    }
+}
+
+void headers_route(const struct header_index *index, struct routing *r)
+{
+    for (uint32_t i = 0; i < r->headers_count; i++) {
+        const struct exchange_header exact = {r->headers[i].name, r->headers[i].value};
+        const struct exchange_header any = {r->headers[i].name, SLICE_NULL};
+        if (exact.value.data != NULL)
+            key_route(index, &exact, r);
+        key_route(index, &any, r);
+    }
+    LIST_FOR (it, &index->always)
+        routing_reach(r, CONTAINER_OF(it, struct header_entry, link)->binding);
+}

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Exchanges: what direct, fanout and headers exchanges match, circles of exchanges, what deletion
+// takes with it, and a hundred thousand bindings.
+#include "queue/rig_exchange_test.h"
+
+// ---- what is there
+
+static void test_what_is_there(void **state)
+{
+    (void)state;
+    static const char *const presets[] = {"",          "amq.direct",  "amq.fanout",
+                                          "amq.topic", "amq.headers", "amq.match"};
+    enum exchange_type type;
+    for (size_t i = 0; i < 6; i++) {
+        const struct exchange *x = exchange_find(ex, slice_cstr("/"), slice_cstr(presets[i]));
+        assert_non_null(x);
+        assert_true(x->preset && x->durable);
+    }
+    assert_null(exchange_find(ex, slice_cstr("/"), slice_cstr("orders")));
+    assert_null(exchange_find(ex, slice_cstr("other"), slice_cstr("amq.direct")));
+    assert_false(exchanges_vhost_exists(ex, slice_cstr("other")));
+    const struct exchange lost = {.vhost = slice_cstr("other"), .name = slice_cstr("x")};
+    assert_int_equal(exchange_add(ex, &lost), ERR_NOT_FOUND);
+    assert_int_equal(exchange_type_by_name(slice_cstr("topic"), &type), 0);
+    assert_int_equal(type, EXCHANGE_TOPIC);
+    assert_string_equal(exchange_type_name(type), "topic");
+    assert_int_equal(exchange_type_by_name(slice_cstr("x-weird"), &type), ERR_NOT_FOUND);
+}
+
+static void test_binding_is_its_parts(void **state)
+{
+    (void)state;
+    exchange_make("orders", EXCHANGE_DIRECT);
+    queue_add("q", 1);
+    struct exchange_binding b = binding_of("orders", "q", "new");
+    assert_int_equal(exchange_bind(ex, &b), 0);
+    assert_int_equal(exchange_bind(ex, &b), ERR_EXISTS);
+    b.arguments = slice_cstr("other arguments make another binding");
+    assert_false(exchange_bound(ex, &b));
+    assert_int_equal(exchange_bind(ex, &b), 0);
+    assert_true(exchange_bound(ex, &b));
+    assert_int_equal(exchange_find(ex, slice_cstr("/"), slice_cstr("orders"))->bindings_out, 2);
+    assert_int_equal(routed("orders", "new"), 1); // the queue once
+    assert_int_equal(exchange_unbind(ex, &b), 0);
+    assert_int_equal(exchange_unbind(ex, &b), ERR_NOT_FOUND);
+    assert_int_equal(routed("orders", "new"), 1);
+    assert_int_equal(routed("orders", "ne"), 0);
+    b = binding_of("orders", "no such queue", "new");
+    assert_int_equal(exchange_bind(ex, &b), ERR_NOT_FOUND);
+    b = binding_of("no such exchange", "q", "new");
+    assert_int_equal(exchange_bind(ex, &b), ERR_NOT_FOUND);
+    b = binding_of("", "q", "new");
+    assert_int_equal(exchange_bind(ex, &b), ERR_ACCESS_REFUSED);
+    b = binding_of("orders", "", "new");
+    b.to_exchange = true;
+    assert_int_equal(exchange_bind(ex, &b), ERR_ACCESS_REFUSED);
+}
+
+static void test_default_exchange(void **state)
+{
+    (void)state;
+    queue_add("q", 1);
+    assert_int_equal(routed("", "q"), 1);
+    assert_true(reached(1));
+    assert_int_equal(routed("", "Q"), 0);
+    exchanges_queue_remove(ex, slice_cstr("/"), slice_cstr("q"), NULL, NULL);
+    assert_int_equal(routed("", "q"), 0);
+    assert_int_equal(exchange_route(ex, &route, true, slice_cstr("/"), slice_cstr("gone"),
+                                    slice_cstr("q"), NULL, 0),
+                     ERR_NOT_FOUND);
+    assert_int_equal(route.count, 0);
+}
+
+static void test_direct_and_fanout(void **state)
+{
+    (void)state;
+    char name[16];
+    exchange_make("logs", EXCHANGE_DIRECT);
+    exchange_make("all", EXCHANGE_FANOUT);
+    for (uint32_t i = 0; i < 10; i++) {
+        (void)snprintf(name, sizeof name, "q%u", i);
+        queue_add(name, i);
+        bind("logs", name, i % 2 == 0 ? "even" : "odd");
+        bind("all", name, "whatever");
+    }
+    assert_int_equal(routed("logs", "even"), 5);
+    assert_true(reached(4));
+    assert_false(reached(5));
+    assert_int_equal(routed("all", ""), 10);
+    // Several keys of one message (CC): each queue once.
+    assert_int_equal(routed("logs", "even"), 5);
+    assert_int_equal(exchange_route(ex, &route, false, slice_cstr("/"), slice_cstr("logs"),
+                                    slice_cstr("odd"), NULL, 0),
+                     0);
+    assert_int_equal(exchange_route(ex, &route, false, slice_cstr("/"), slice_cstr("logs"),
+                                    slice_cstr("even"), NULL, 0),
+                     0);
+    assert_int_equal(route.count, 10);
+    // The key's first binding goes, the others stay.
+    const struct exchange_binding first = binding_of("logs", "q0", "even");
+    assert_int_equal(exchange_unbind(ex, &first), 0);
+    assert_int_equal(routed("logs", "even"), 4);
+}
+
+// ---- headers
+
+static uint32_t routed_headers(const struct exchange_header *headers, uint32_t count)
+{
+    assert_int_equal(exchange_route(ex, &route, true, slice_cstr("/"), slice_cstr("amq.match"),
+                                    slice_cstr("ignored"), headers, count),
+                     0);
+    return route.count;
+}
+
+#define H(n, v) ((struct exchange_header){slice_cstr(n), slice_cstr(v)})
+
+static void bind_headers(const char *queue, enum exchange_match match,
+                         const struct exchange_header *headers, uint32_t count)
+{
+    struct exchange_binding b = binding_of("amq.match", queue, "");
+    b.match = match;
+    b.headers = headers;
+    b.headers_count = count;
+    assert_int_equal(exchange_bind(ex, &b), 0);
+}
+
+static void test_headers(void **state)
+{
+    (void)state;
+    const struct exchange_header two[] = {H("format", "pdf"), H("kind", "report")};
+    const struct exchange_header there[] = {{slice_cstr("kind"), SLICE_NULL}};
+    const struct exchange_header x[] = {H("x-tenant", "a"), H("kind", "report")};
+    for (uint32_t i = 0; i < 8; i++) {
+        const char name[3] = {'q', (char)('0' + i), '\0'};
+        queue_add(name, i);
+    }
+    bind_headers("q0", MATCH_ALL, two, 2);
+    bind_headers("q1", MATCH_ANY, two, 2);
+    bind_headers("q2", MATCH_ALL, there, 1);
+    bind_headers("q3", MATCH_ALL, NULL, 0); // everything
+    bind_headers("q4", MATCH_ANY, NULL, 0); // nothing
+    bind_headers("q5", MATCH_ALL, x, 2);
+    bind_headers("q6", MATCH_ALL_WITH_X, x, 2);
+    bind_headers("q7", MATCH_ANY_WITH_X, x, 1);
+
+    assert_int_equal(routed_headers(NULL, 0), 1);
+    assert_true(reached(3));
+    const struct exchange_header both[] = {H("kind", "report"), H("other", "1"),
+                                           H("format", "pdf")};
+    assert_int_equal(routed_headers(both, 3), 5);
+    assert_true(reached(0) && reached(1) && reached(2) && reached(3) && reached(5));
+    const struct exchange_header one[] = {H("format", "zip"), H("kind", "invoice")};
+    assert_int_equal(routed_headers(one, 2), 2);
+    assert_true(reached(2) && reached(3));
+    assert_int_equal(routed_headers(x, 2), 6);
+    assert_true(reached(1) && reached(2) && reached(3) && reached(5) && reached(6) && reached(7));
+    assert_int_equal(routed_headers(x, 1), 2);
+    assert_true(reached(3) && reached(7));
+    assert_true(exchange_wants_headers(ex, slice_cstr("/"), slice_cstr("amq.match")));
+    assert_false(exchange_wants_headers(ex, slice_cstr("/"), slice_cstr("amq.topic")));
+    assert_false(exchange_wants_headers(ex, slice_cstr("/"), slice_cstr("")));
+    for (uint32_t i = 0; i < 8; i++) {
+        const char name[3] = {'q', (char)('0' + i), '\0'};
+        exchanges_queue_remove(ex, slice_cstr("/"), slice_cstr(name), NULL, NULL);
+    }
+    assert_int_equal(routed_headers(x, 2), 0);
+}
+
+// ---- exchange to exchange, deletion
+
+static void test_circles_end(void **state)
+{
+    (void)state;
+    exchange_make("a", EXCHANGE_FANOUT);
+    exchange_make("b", EXCHANGE_TOPIC);
+    exchange_make("c", EXCHANGE_DIRECT);
+    queue_add("q", 1);
+    queue_add("r", 2);
+    bind_exchange("a", "b", "");
+    bind_exchange("b", "c", "#");
+    bind_exchange("c", "a", "k");
+    bind_exchange("a", "a", "itself");
+    bind("c", "q", "k");
+    bind("a", "q", "");
+    bind("b", "r", "k.#");
+    assert_int_equal(routed("a", "k"), 2);
+    assert_int_equal(routed("b", "k"), 2);
+    assert_int_equal(routed("c", "other"), 0);
+    // A headers exchange at the far end: whoever publishes to the near one needs the headers.
+    assert_false(exchange_wants_headers(ex, slice_cstr("/"), slice_cstr("a")));
+    bind_exchange("c", "amq.headers", "x");
+    assert_true(exchange_wants_headers(ex, slice_cstr("/"), slice_cstr("a")));
+}
+
+static void dropped_count(void *arg, const struct exchange_binding *binding)
+{
+    assert_true(binding->source.len > 0);
+    assert_true(exchange_bound(ex, binding)); // before it goes
+    ++*(uint32_t *)arg;
+}
+
+static void test_deletion_takes_bindings(void **state)
+{
+    (void)state;
+    uint32_t dropped = 0;
+    exchange_make("a", EXCHANGE_TOPIC);
+    exchange_make("b", EXCHANGE_FANOUT);
+    queue_add("q", 1);
+    bind("a", "q", "#");
+    bind("a", "q", "x.*");
+    bind("b", "q", "");
+    bind_exchange("a", "b", "#");
+    bind_exchange("b", "a", "#");
+    const struct exchange *a = exchange_find(ex, slice_cstr("/"), slice_cstr("a"));
+    const struct exchange *b = exchange_find(ex, slice_cstr("/"), slice_cstr("b"));
+    assert_int_equal(a->bindings_out, 3);
+    assert_int_equal(a->bindings_in, 1);
+    exchanges_queue_remove(ex, slice_cstr("/"), slice_cstr("q"), dropped_count, &dropped);
+    assert_int_equal(dropped, 3);
+    assert_int_equal(a->bindings_out, 1);
+    assert_int_equal(b->bindings_out, 1);
+    dropped = 0;
+    exchange_remove(ex, slice_cstr("/"), slice_cstr("a"), dropped_count, &dropped);
+    assert_int_equal(dropped, 2);
+    assert_int_equal(b->bindings_out, 0);
+    assert_int_equal(b->bindings_in, 0);
+    assert_null(exchange_find(ex, slice_cstr("/"), slice_cstr("a")));
+    assert_int_equal(routed("b", ""), 0);
+}
+
+static bool count_exchange(void *arg, const struct exchange *exchange)
+{
+    assert_non_null(exchange->name.data);
+    return --*(int *)arg > 0;
+}
+
+static bool count_binding(void *arg, const struct exchange_binding *binding)
+{
+    const char *want[] = {"k2", "k1", "k0"};
+    int *left = arg;
+    assert_true(slice_eq_cstr(binding->key, want[--*left]));
+    return *left > 0;
+}
+
+static void test_walks_in_order(void **state)
+{
+    (void)state;
+    queue_add("q", 1);
+    bind("amq.direct", "q", "k0");
+    bind("amq.direct", "q", "k1");
+    bind("amq.direct", "q", "k2");
+    int left = 100;
+    exchanges_vhost_add(ex, slice_cstr("other"));
+    exchanges_each(ex, SLICE_NULL, count_exchange, &left);
+    assert_int_equal(left, 100 - 12);
+    left = 100;
+    exchanges_each(ex, slice_cstr("other"), count_exchange, &left);
+    assert_int_equal(left, 100 - 6);
+    left = 2;
+    exchanges_each(ex, slice_cstr("/"), count_exchange, &left);
+    assert_int_equal(left, 0);
+    left = 3;
+    exchange_bindings_each(ex, slice_cstr("/"), count_binding, &left);
+    assert_int_equal(left, 0);
+}
+
+// ---- many
+
+#define MANY 100000
+
+static void test_many_bindings(void **state)
+{
+    (void)state;
+    static const char *const sources[] = {"amq.direct", "amq.fanout", "amq.topic", "amq.match"};
+    char name[32];
+    queue_add("q", 1);
+    for (size_t s = 0; s < 4; s++) {
+        for (uint32_t i = 0; i < MANY; i++) {
+            (void)snprintf(name, sizeof name, "user.%u.event", i);
+            struct exchange_binding b = binding_of(sources[s], "q", name);
+            const struct exchange_header headers[] = {H("kind", "event"),
+                                                      {slice_cstr("id"), slice_cstr(name)}};
+            b.match = MATCH_ALL;
+            b.headers = headers;
+            b.headers_count = s == 3 ? 2 : 0;
+            assert_int_equal(exchange_bind(ex, &b), 0);
+        }
+        for (uint32_t i = 0; i < 1000 && s != 1; i++) {
+            (void)snprintf(name, sizeof name, "user.%u.event", i * 97);
+            const struct exchange_header headers[] = {H("kind", "event"),
+                                                      {slice_cstr("id"), slice_cstr(name)}};
+            assert_int_equal(exchange_route(ex, &route, true, slice_cstr("/"),
+                                            slice_cstr(sources[s]), slice_cstr(name), headers, 2),
+                             0);
+            assert_int_equal(route.count, 1);
+        }
+        for (uint32_t i = 0; i < MANY / 2; i++) {
+            (void)snprintf(name, sizeof name, "user.%u.event", i * 2);
+            const struct exchange_binding b = binding_of(sources[s], "q", name);
+            assert_int_equal(exchange_unbind(ex, &b), 0);
+        }
+    }
+    uint32_t dropped = 0;
+    exchanges_queue_remove(ex, slice_cstr("/"), slice_cstr("q"), dropped_count, &dropped);
+    assert_int_equal(dropped, 4 * MANY / 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_what_is_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_binding_is_its_parts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_default_exchange, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_direct_and_fanout, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_headers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_circles_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_deletion_takes_bindings, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_walks_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_bindings, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
