@@ -67,7 +67,8 @@ int amqp_table_get(struct slice table, const char *name, struct amqp_value *out)
 
 // Equal tables have equal bytes: entries by name (the last of equal names counts), integers as I or
 // l, f as d, B and others as their kind; times, decimals, text, bytes, null as they are; arrays
-// keep their order. Appends content without length. ERR_MALFORMED, ERR_LIMIT.
+// keep their order. Appends content without length. ERR_MALFORMED, ERR_LIMIT,
+// ERR_NOMEM; also as out->err.
 int amqp_table_canonical(struct slice table, struct buf *out);
 int amqp_value_canonical(const struct amqp_value *value, struct buf *out); // with its type
 
