@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The demo's pieces: the plays (plays.c), who publishes them (publish.c), who listens (listen.c),
-// what is checked and shown (page.c), and the story (story.c). Everything goes through librdkafka,
-// unmodified, as any program of a user would.
+// what is checked and shown (page.c), and the story (story.c); then the shop, a Celery application
+// (shop/, tasks.c). Everything goes through librdkafka and Celery, unmodified, as any program of a
+// user would.
 #ifndef WEIR_DEMO_DEMO_H
 #define WEIR_DEMO_DEMO_H
 
@@ -80,6 +81,44 @@ void ledger_init(struct ledger *l, uint64_t capacity, size_t artists);
 void ledger_note(struct ledger *l, const struct heard *h);
 uint64_t ledger_missing(const struct ledger *l, const uint32_t *sequence, size_t stations);
 
+// ---- the server under the demo
+
+struct server {
+    const char *weir;
+    char dir[256], addr_file[300];
+    bool tasks;                   // with a door for queues
+    char brokers[128], amqp[128]; // HOST:PORT of its doors
+    int pid;
+    long peak_kib;
+};
+double
+server_start(struct server *s);     // milliseconds until it takes connections; exits when it cannot
+void server_kill(struct server *s); // with -9
+void server_stop(struct server *s);
+void server_note_memory(struct server *s);
+
+// ---- the second act: a Celery application and its worker on the same server
+
+#define TASKS_SAMPLES 5
+struct tasks {
+    const char *python; // of a virtual environment with Celery; "": the act is left out
+    struct {            // as the application's side counts them
+        char name[32], value[160];
+    } figures[32];
+    size_t figures_count;
+    double restart_ms;
+    // The queue, read as the topic that it is.
+    uint64_t records, records_by_level[16];
+    int levels;
+    char samples[TASKS_SAMPLES][160];
+    size_t samples_count;
+};
+void tasks_play(struct tasks *t, struct server *server, const char *home);
+const char *tasks_figure(const struct tasks *t, const char *name); // "-" when there is none
+uint64_t tasks_number(const struct tasks *t, const char *name);
+
+// ---- the page
+
 struct story {
     struct plays plays;
     struct ledger group, audit;
@@ -89,22 +128,10 @@ struct story {
     long peak_kib;
     char syncs[64]; // per second, as `weir status` says
     uint64_t consumer_killed_at, server_killed_at;
+    struct tasks tasks;
 };
-bool page_print(const struct story *s); // true when nothing was lost, duplicated or reordered
-
-// ---- the server under the demo
-
-struct server {
-    const char *weir;
-    char dir[256], addr_file[300], brokers[128];
-    int pid;
-    long peak_kib;
-};
-double
-server_start(struct server *s);     // milliseconds until it takes connections; exits when it cannot
-void server_kill(struct server *s); // with -9
-void server_stop(struct server *s);
-void server_note_memory(struct server *s);
+bool page_print(
+    const struct story *s); // true when nothing was lost, duplicated in the log or reordered
 
 void progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -3,6 +3,7 @@
 // What a person sees: progress while it goes, and one page at the end.
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "demo.h"
@@ -75,6 +76,52 @@ static void row(const char *name, const char *format, ...)
     va_end(args);
 }
 
+static void queue_as_topic(const struct tasks *t)
+{
+    row("the queue as a Kafka topic", "%llu records in %d partitions, one per priority",
+        (unsigned long long)t->records, t->levels);
+    row("", "acknowledged, and kept for an hour (weir.retention.after.ack.ms)");
+    for (size_t i = 0; i < t->samples_count; i++)
+        printf("    %s\n", t->samples[i]);
+}
+
+static void tasks_rows(const struct tasks *t)
+{
+#define FIGURE(name) tasks_figure(t, name)
+    row("tasks sent, publishes confirmed", "%s", FIGURE("sent"));
+    row("done", "%s, in %s s: %s thumbnails, %s orders in SQLite, %s mails", FIGURE("done"),
+        FIGURE("seconds"), FIGURE("pictures"), FIGURE("orders"), FIGURE("mails"));
+    row("retried", "%s, after the bank or the mail server said: later", FIGURE("retried"));
+    row("median from asking to done", "%s s for a password, %s s for an order, %s s for a picture",
+        FIGURE("wait_reset_password_s"), FIGURE("wait_fulfil_s"), FIGURE("wait_resize_s"));
+    row("the worker killed with -9", "after %s tasks", FIGURE("worker_killed_at"));
+    row("the server killed with -9", "after %s tasks; started again in %.0f ms",
+        FIGURE("server_killed_at"), t->restart_ms);
+    printf("\n");
+    row("lost", "%s", FIGURE("lost"));
+    row("done again after the kills", "%s; the stock is %s", FIGURE("again"),
+        tasks_number(t, "stock_right") ? "right" : "WRONG");
+#undef FIGURE
+}
+
+static bool tasks_page(const struct tasks *t)
+{
+    printf("\n  weir: a shop on Celery and its own worker, on the same server\n\n");
+    if (t->python[0] == '\0') {
+        printf("  Left out: Celery could not be installed here; what was said is above.\n\n");
+        return true;
+    }
+    tasks_rows(t);
+    if (strcmp(tasks_figure(t, "error"), "-") != 0)
+        row("the sender gave up", "%s", tasks_figure(t, "error"));
+    printf("\n");
+    queue_as_topic(t);
+    printf("\n");
+    return tasks_number(t, "sent") > 0 && tasks_number(t, "sent") == tasks_number(t, "done") &&
+           t->records >= tasks_number(t, "sent") && tasks_number(t, "stock_right") &&
+           strcmp(tasks_figure(t, "error"), "-") == 0;
+}
+
 bool page_print(const struct story *s)
 {
     const struct ledger *g = &s->group;
@@ -102,6 +149,7 @@ bool page_print(const struct story *s)
     top_artists(s);
     plays_by_hour(s);
     printf("\n");
-    return s->lost_in_log == 0 && s->lost_by_group == 0 && s->audit.again == 0 &&
+    bool tasks_right = tasks_page(&s->tasks);
+    return tasks_right && s->lost_in_log == 0 && s->lost_by_group == 0 && s->audit.again == 0 &&
            s->audit.reordered == 0 && s->failed == 0;
 }

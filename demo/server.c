@@ -26,25 +26,40 @@ static void server_run(const struct server *s)
     int log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(log_fd, STDERR_FILENO);
     // The second start takes the port of the first, since the clients know that one.
-    const char *listen = s->brokers[0] != '\0' ? s->brokers : "127.0.0.1:0";
-    execl(s->weir, s->weir, "serve", "--data", s->dir, "--kafka", listen, "--addr-file",
-          s->addr_file, "-X", "group.initial.rebalance.delay.ms=500", (char *)NULL);
+    const char *kafka = s->brokers[0] != '\0' ? s->brokers : "127.0.0.1:0";
+    const char *amqp = s->amqp[0] != '\0' ? s->amqp : "127.0.0.1:0";
+    const char *words[] = {s->weir, "serve", "--data", s->dir, "--kafka", kafka, "--addr-file",
+                           s->addr_file, "-X", "group.initial.rebalance.delay.ms=500",
+                           // What only a server with queues knows.
+                           s->tasks ? "-X" : NULL, "weir.retention.after.ack.ms=3600000", "--amqp",
+                           amqp, NULL};
+    execv(s->weir, (char **)words);
     _exit(127);
 }
 
-static bool address_read(struct server *s)
+static bool address_of(const char *line, const char *door, char *out, size_t size)
+{
+    size_t len = strlen(door);
+    if (strncmp(line, door, len) != 0)
+        return false;
+    snprintf(out, size, "%.*s", (int)strcspn(line + len, "\n"), line + len);
+    return true;
+}
+
+// The file appears when all doors are open.
+static bool addresses_read(struct server *s)
 {
     char line[256];
     FILE *f = fopen(s->addr_file, "r");
     if (f == NULL)
         return false;
-    bool found = fgets(line, sizeof line, f) != NULL && strncmp(line, "kafka=", 6) == 0;
-    fclose(f);
-    if (found) {
-        line[strcspn(line, "\n")] = '\0';
-        snprintf(s->brokers, sizeof s->brokers, "%.120s", line + 6);
+    int found = 0;
+    while (fgets(line, sizeof line, f) != NULL) {
+        found += address_of(line, "kafka=", s->brokers, sizeof s->brokers);
+        found += address_of(line, "amqp=", s->amqp, sizeof s->amqp);
     }
-    return found;
+    fclose(f);
+    return found == (s->tasks ? 2 : 1);
 }
 
 double server_start(struct server *s)
@@ -54,7 +69,7 @@ double server_start(struct server *s)
     s->pid = fork();
     if (s->pid == 0)
         server_run(s);
-    while (!address_read(s)) {
+    while (!addresses_read(s)) {
         if (waitpid(s->pid, NULL, WNOHANG) == s->pid || now_ms() - begin > 30000) {
             fprintf(stderr, "demo: the server did not start; its messages are in %s.log\n", s->dir);
             exit(1);

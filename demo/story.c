@@ -2,7 +2,7 @@
 //
 // The story: start a server, publish a listening log with several producers, read it with a group
 // of three, kill one consumer and then the server, start it again, and count at the end what
-// arrived.
+// arrived. Then the second act (tasks.c), and the page.
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,8 +16,6 @@
 #include <librdkafka/rdkafka.h>
 
 #include "demo.h"
-
-#define RECORDS_DEFAULT 2000000
 
 struct listener {
     int pid, fd;
@@ -250,10 +248,11 @@ static void syncs_ask(struct story *s, const struct server *server)
         pclose(f);
 }
 
-static int story_run(const char *self, struct server *server, uint64_t total)
+static int story_run(const char *self, struct server *server, uint64_t total, const char *python)
 {
     static struct story s;
     static struct stage st;
+    char home[300];
     static uint32_t sequence[STATIONS_MAX];
     st.story = &s;
     st.server = server;
@@ -272,6 +271,10 @@ static int story_run(const char *self, struct server *server, uint64_t total)
     syncs_ask(&s, server);
     act_audit(&st, self);
     s.lost_in_log = ledger_missing(&s.audit, sequence, s.plays.stations_count);
+    s.tasks.python = python;
+    snprintf(home, sizeof home, "%s.shop", server->dir);
+    if (python[0] != '\0')
+        tasks_play(&s.tasks, server, home);
     server_stop(server);
     s.peak_kib = server->peak_kib;
     return page_print(&s) ? 0 : 1;
@@ -282,13 +285,14 @@ int main(int argc, char **argv)
     if (argc == 5 && strcmp(argv[1], "listen") == 0)
         return listen_main(argv[2], atoi(argv[3]), argv[4]);
     static struct server server;
-    if (argc < 3) {
-        fprintf(stderr, "usage: %s WEIR DIR [RECORDS]\n", argv[0]);
+    if (argc != 6 || strcmp(argv[1], "play") != 0) {
+        fprintf(stderr, "usage: %s play WEIR DIR RECORDS PYTHON\n", argv[0]);
         return 64;
     }
     signal(SIGPIPE, SIG_IGN);
-    server.weir = argv[1];
-    snprintf(server.dir, sizeof server.dir, "%s/data", argv[2]);
-    snprintf(server.addr_file, sizeof server.addr_file, "%s/addresses", argv[2]);
-    return story_run(argv[0], &server, argc > 3 ? strtoull(argv[3], NULL, 10) : RECORDS_DEFAULT);
+    server.weir = argv[2];
+    server.tasks = argv[5][0] != '\0';
+    snprintf(server.dir, sizeof server.dir, "%s/data", argv[3]);
+    snprintf(server.addr_file, sizeof server.addr_file, "%s/addresses", argv[3]);
+    return story_run(argv[0], &server, strtoull(argv[4], NULL, 10), argv[5]);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs what is missing: tools/setup.sh GROUP… (build, check, test, fuzz, demo, bench, interop).
+# Installs what is missing: tools/setup.sh GROUP… (build, check, test, fuzz, demo, tasks, bench, interop).
 # A package counts as there when the command or header is there that it is needed for, so this costs
 # nothing when nothing is missing, and works where the same things came in another way. Without root
 # or sudo it prints the command to run and exits 69 (EX_UNAVAILABLE of sysexits.h).
@@ -34,6 +34,8 @@ fuzz    llvm                 llvm-profdata
 fuzz    libclang-rt-14-dev   /usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a
 demo    librdkafka-dev       /usr/include/librdkafka/rdkafka.h
 demo    procps               ps
+tasks   python3              python3
+tasks   python3-venv         /usr/lib/python3*/ensurepip/__init__.py
 bench   librdkafka-dev       /usr/include/librdkafka/rdkafka.h
 bench   default-jre-headless java
 bench   librabbitmq-dev      /usr/include/amqp.h
