@@ -31,7 +31,9 @@
     X(LOG_START_BACK, "log-start-back",                                                            \
       "records deleted by DeleteRecords come back after a restart")                                \
     X(TWO_LEADERS, "two-leaders", "every member of a generation is told that it leads")            \
-    X(OLD_GENERATION, "old-generation", "a new generation has the number of the one before")
+    X(OLD_GENERATION, "old-generation", "a new generation has the number of the one before")       \
+    X(CONFIRM_EARLY, "confirm-early",                                                              \
+      "a message is confirmed when appended, before its group is durable")
 
 enum bug {
     BUG_NONE = 0,

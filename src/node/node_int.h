@@ -196,11 +196,11 @@ struct partition *part_begin(struct shard *shard, struct part *part);
 
 // queue_host.c: the queues that live on this shard; called on it, and at recovery by the thread
 // that recovers. Opening takes the facts of a queue whose logs are there as partitions (id, level),
-// of one that is not durable with logs in memory; closing comes before they go. forget: it was
-// deleted, else the node stops.
+// of one that is not durable with logs in memory; closing, of one that was deleted, comes before
+// they go. (A node that stops destroys them all.)
 struct queues *shard_queues(struct shard *shard);
 int queue_host_open(struct shard *shard, const struct queue_facts *facts);
-void queue_host_close(struct shard *shard, const struct uuid *id, bool forget);
+void queue_host_close(struct shard *shard, const struct uuid *id);
 int queue_host_stats(struct shard *shard, const struct uuid *id,
                      struct queue_stats *out); // ERR_NOT_FOUND
 // weir.retention.after.ack.ms of the queue's topic has changed.

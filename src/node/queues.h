@@ -100,7 +100,7 @@ struct queue_ask {
     uint64_t purged;
     struct queue_stats stats;
     void (*done)(struct queue_ask *ask);
-    struct node_call call;
+    struct shard *from, *to; // node's
 };
 void queue_ask_start(struct shard *shard, struct queue_ask *ask);
 
@@ -173,8 +173,11 @@ struct queue_fetch { // basic.get
     uint64_t ready_left;
     void (*done)(struct queue_fetch *fetch);
     struct queue_get get; // node's, as the rest
-    struct node_call call;
+    struct shard *from, *to;
 };
+// What was settled before on the asking shard is known by then; what was published is there when
+// its receipt has fired. Of one that will not be done, since its actors have ended, the delivery's
+// blob may be set and is the caller's all the same.
 void queue_fetch_start(struct shard *shard, struct queue_fetch *fetch);
 
 // Fire and forget; sent at the turn's end together with the turn's credits, in order.

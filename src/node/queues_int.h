@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Inside the flow of messages: what a shard keeps of its own queues (queue_host.c), of what it
+// publishes (queue_publish.c), and of what it says to other shards about queues (queue_mail.c).
+//
+// A turn's end, in this order: what this shard says to itself is heard, the room settles and
+// dispatches, what the turn has published leaves as one flight, and each other shard gets at most
+// one parcel. What comes up meanwhile (a delivery's receiver may publish) makes another turn.
+#ifndef WEIR_NODE_QUEUES_INT_H
+#define WEIR_NODE_QUEUES_INT_H
+
+#include "log/batch.h"
+#include "node/node_int.h"
+
+// ---- publishing
+
+struct receipts {
+    struct publish_receipt **items; // NULL where one was cancelled
+    uint32_t count, cap;
+};
+
+struct publish_stats {
+    uint64_t published, unroutable; // messages
+    uint64_t copies, batches;       // in queues
+    uint64_t flights;
+};
+
+struct publisher {
+    struct map batches;                // struct publish_batch, of the flight to come
+    struct receipts appended, durable; // which wait for its being appended, and durable
+    uint64_t number;                   // of the flight to come
+    size_t bytes;                      // in its batches
+    size_t paid_bytes;                 // taken from the budget for them
+    struct list flights;               // under way
+    uint64_t flights_bytes;            // in them
+    struct route route;
+    struct buf scratch;
+    struct publish_stats stats;
+};
+void publisher_init(struct publisher *p, uint64_t hash_seed);
+void publisher_fini(struct publisher *p, struct budget *budget);
+void publisher_turn_end(struct shard *shard); // what the turn has published leaves
+bool publisher_waits(const struct shard *shard);
+
+// ---- mail
+
+struct mail_peer { // another shard, or this one
+    struct parcel *open;
+    struct list homes; // its parcels, which have been read here
+};
+
+struct mailroom {
+    struct mail_peer *peers; // one per shard of the node
+    uint32_t peers_count;
+    struct list parcels; // of this shard, wherever they are
+    struct list subscriptions;
+};
+void mailroom_init(struct mailroom *m, uint32_t shards_count);
+void mailroom_fini(struct mailroom *m);
+void mail_hear(struct shard *shard);     // what this shard has said to itself
+void mail_turn_end(struct shard *shard); // one parcel per shard
+bool mail_waits(const struct shard *shard);
+
+// ---- hosting
+
+struct node_queues {
+    struct shard *shard;
+    struct queues *room;
+    struct publisher publisher;
+    struct mailroom mail;
+    struct list letters;       // struct letter_post: dead letters under way
+    struct list deletions;     // struct unused_deletion
+    struct queue_stats closed; // counts of queues that are gone
+    struct io_msg wake_msg;
+    bool wake_posted;
+};
+void node_queues_start(struct node_queues *nq); // with the shard
+// First for every shard, then destroy for each: rooms know consumers in other shards' memory.
+void node_queues_end(struct node_queues *nq);
+
+#endif
