@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The client: frames go out of one buffer and come into one; a content is put together per channel.
-// It answers the handshake, connection.close, channel.close and heartbeats by itself, and sends no
-// heartbeats of its own accord (it asks for none).
+// It answers the handshake, connection.close and channel.close by itself and sends heartbeats.
 #include "amqp/client.h"
 
 #include <string.h>
@@ -38,6 +37,7 @@ struct amqp_client {
     enum client_state state;
     bool busy, closed; // closed in a callback: freed when that is over
     uint32_t frame_max;
+    struct io_timer beat;
     struct buf login; // SASL PLAIN response
     char vhost[256];
     size_t vhost_len;
@@ -85,6 +85,7 @@ static void client_lose(struct amqp_client *client, int err)
 {
     ASSERT(client->state != CLIENT_LOST);
     client->state = CLIENT_LOST;
+    io_timer_stop(client->options.io, &client->beat);
     io_close(client->sock);
     client->sock = NULL;
     for (uint32_t i = 0; i <= AMQP_CLIENT_CHANNELS; i++)
@@ -161,6 +162,16 @@ static int client_put(struct amqp_client *client, uint16_t channel, uint32_t id,
     return err;
 }
 
+static void client_beat(struct io_timer *timer)
+{
+    struct amqp_client *client = CONTAINER_OF(timer, struct amqp_client, beat);
+    struct io *io = client->options.io;
+    frame_end(&client->out, frame_begin(&client->out, FRAME_HEARTBEAT, 0));
+    client_watch(client);
+    io_timer_start(io, timer,
+                   io_now_ns(io) + client->options.heartbeat_s * INT64_C(1000000000) / 2);
+}
+
 // ---- the handshake
 
 static int start_answer(struct amqp_client *client)
@@ -204,13 +215,18 @@ static int tune_answer(struct amqp_client *client, const struct amqp_connection_
                            ? tune->channel_max
                            : AMQP_CLIENT_CHANNELS,
         .frame_max = frame_max,
+        .heartbeat = client->options.heartbeat_s,
     };
     const struct amqp_connection_open open = {
         .virtual_host = slice_of(client->vhost, client->vhost_len),
     };
     client->frame_max = frame_max != 0 ? frame_max : UINT32_MAX;
     int err = client_put(client, 0, AMQP_CONNECTION_TUNE_OK, &ok);
-    return err != 0 ? err : client_put(client, 0, AMQP_CONNECTION_OPEN, &open);
+    if (err == 0)
+        err = client_put(client, 0, AMQP_CONNECTION_OPEN, &open);
+    if (err == 0 && client->options.heartbeat_s != 0)
+        client_beat(&client->beat);
+    return err;
 }
 
 static int closed_by_server(struct amqp_client *client, const struct amqp_connection_close *close)
@@ -467,6 +483,7 @@ int amqp_client_open(const struct amqp_client_options *options, struct amqp_clie
         client->options.body_max_bytes = BODY_MAX_DEFAULT;
     client->sock = sock;
     client->frame_max = FRAME_FIRST_MAX;
+    io_timer_init(&client->beat, client_beat);
     buf_init(&client->login, 4096);
     buf_init(&client->out, OUT_MAX);
     buf_init(&client->in, OUT_MAX);
@@ -492,6 +509,7 @@ void amqp_client_close(struct amqp_client *client)
 {
     if (client == NULL || client->closed)
         return;
+    io_timer_stop(client->options.io, &client->beat);
     io_close(client->sock);
     client->sock = NULL;
     client->closed = true;

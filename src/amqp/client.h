@@ -36,6 +36,7 @@ struct amqp_client_options {
     struct io_addr addr;
     struct slice user, password, vhost; // only until amqp_client_open returns
     uint32_t frame_max;                 // asked for; 0: what the server offers
+    uint16_t heartbeat_s;               // asked for, and sent; 0: none
     size_t body_max_bytes;              // a larger body ends the connection; 0: 128 MiB
     // The virtual host is open (err 0). Not called when `lost` is.
     void (*opened)(void *arg);

@@ -109,8 +109,7 @@ void queue_channel_answered(struct model_queues *mq, struct model_queue_channel 
 void queue_channel_consumes(struct model_queue_channel *ch, const struct model_queue *q)
 {
     ch->consumes = q;
-    for (uint32_t i = 0; i < MODEL_PUBLISHERS; i++)
-        ch->seen[i] = 0;
+    ch->seen_count = 0;
 }
 
 // ---- publishing
@@ -118,7 +117,7 @@ void queue_channel_consumes(struct model_queue_channel *ch, const struct model_q
 void queue_published(struct model_queues *mq, struct model_queue *q, uint32_t publisher,
                      uint64_t sequence, uint64_t id)
 {
-    ASSERT(publisher < MODEL_PUBLISHERS);
+    ASSERT(sequence > 0);
     ASSERT(message_find(mq, id) == NULL);
     struct model_message *msg = mem_zalloc(sizeof *msg);
     msg->id = id;
@@ -156,18 +155,31 @@ static bool may_come_from(const struct model_message *msg, const struct model_qu
     return msg->queue == q || (msg->rejected && msg->queue->dead == q);
 }
 
+// The newest that the consumer saw of this publisher; what has fallen out of the table is no check
+// lost but for its first message.
+static struct model_queue_seen *seen_of(struct model_queue_channel *ch, uint32_t publisher)
+{
+    uint32_t known = ch->seen_count < MODEL_QUEUE_SEEN ? ch->seen_count : MODEL_QUEUE_SEEN;
+    for (uint32_t i = 0; i < known; i++)
+        if (ch->seen[i].publisher == publisher)
+            return &ch->seen[i];
+    struct model_queue_seen *fresh = &ch->seen[ch->seen_count++ % MODEL_QUEUE_SEEN];
+    *fresh = (struct model_queue_seen){.publisher = publisher};
+    return fresh;
+}
+
 static void order_check(struct model_queues *mq, struct model_queue_channel *ch,
                         const struct model_message *msg)
 {
-    uint64_t *seen = &ch->seen[msg->publisher];
-    if (msg->sequence <= *seen)
+    struct model_queue_seen *seen = seen_of(ch, msg->publisher);
+    if (msg->sequence <= seen->sequence)
         model_fail(mq->model,
                    "queue %s: %s was given message %llu of publisher %u after its message %llu, "
                    "neither flagged redelivered",
                    msg->queue->name, ch->name, (unsigned long long)msg->sequence, msg->publisher,
-                   (unsigned long long)*seen);
+                   (unsigned long long)seen->sequence);
     else
-        *seen = msg->sequence;
+        seen->sequence = msg->sequence;
 }
 
 static void again_check(struct model_queues *mq, const struct model_message *msg)

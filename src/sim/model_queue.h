@@ -16,7 +16,7 @@
 
 #include "sim/model.h"
 
-#define MODEL_PUBLISHERS 8
+#define MODEL_QUEUE_SEEN 32 // publishers whose order a consumer's channel is checked for
 
 struct model_queue {
     struct list link;
@@ -29,9 +29,13 @@ struct model_queue {
 struct model_queue_channel { // of a client; gone with its connection
     struct list link;        // the model's
     char name[MODEL_NAME];
-    uint32_t start;                  // the server's incarnation
-    uint64_t alive;                  // it was at this stamp: an answer said so
-    uint64_t seen[MODEL_PUBLISHERS]; // of the consumer: the newest not redelivered, by publisher
+    uint32_t start;           // the server's incarnation
+    uint64_t alive;           // it was at this stamp: an answer said so
+    struct model_queue_seen { // the newest that was not redelivered, by publisher
+        uint32_t publisher;
+        uint64_t sequence;
+    } seen[MODEL_QUEUE_SEEN];
+    uint32_t seen_count;
     const struct model_queue *consumes;
 };
 
@@ -39,7 +43,7 @@ struct model_message {
     struct map_node node;
     uint64_t id;
     struct model_queue *queue;
-    uint32_t publisher;
+    uint32_t publisher; // a channel: what two of them send has no order
     uint64_t sequence;
     enum model_outcome outcome; // OK: confirmed
     bool delivered, drained;
@@ -72,7 +76,7 @@ void queue_channel_gone(struct model_queues *mq, struct model_queue_channel *ch)
 void queue_channel_answered(struct model_queues *mq, struct model_queue_channel *ch, uint64_t sent);
 void queue_channel_consumes(struct model_queue_channel *ch, const struct model_queue *q);
 
-// A message is about to be sent; ids are unique, sequences rise per publisher and queue.
+// A message is about to be sent; ids are unique, sequences rise per publisher (a channel, from 1).
 void queue_published(struct model_queues *mq, struct model_queue *q, uint32_t publisher,
                      uint64_t sequence, uint64_t id);
 // OK: confirmed; REFUSED: nacked, it may be there or not; UNKNOWN: the channel is gone.
