@@ -232,8 +232,10 @@ void node_queues_turn_end(struct node_queues *nq)
     struct shard *shard = nq->shard;
     mail_hear(shard);
     queues_turn_end(nq->room);
-    publisher_turn_end(shard);
+    // In this order: what a client acknowledged before it published is settled on the queue's shard
+    // before the message comes there, so the confirm says that both are durable.
     mail_turn_end(shard);
+    publisher_turn_end(shard);
     if (nq->wake_posted || !(mail_waits(shard) || publisher_waits(shard)))
         return;
     nq->wake_posted = true;

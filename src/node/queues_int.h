@@ -4,8 +4,8 @@
 // publishes (queue_publish.c), and of what it says to other shards about queues (queue_mail.c).
 //
 // A turn's end, in this order: what this shard says to itself is heard, the room settles and
-// dispatches, what the turn has published leaves as one flight, and each other shard gets at most
-// one parcel. What comes up meanwhile (a delivery's receiver may publish) makes another turn.
+// dispatches, each other shard gets at most one parcel, and what the turn has published leaves as
+// one flight. What comes up meanwhile (a delivery's receiver may publish) makes another turn.
 #ifndef WEIR_NODE_QUEUES_INT_H
 #define WEIR_NODE_QUEUES_INT_H
 
