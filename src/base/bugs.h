@@ -33,7 +33,9 @@
     X(TWO_LEADERS, "two-leaders", "every member of a generation is told that it leads")            \
     X(OLD_GENERATION, "old-generation", "a new generation has the number of the one before")       \
     X(CONFIRM_EARLY, "confirm-early",                                                              \
-      "a message is confirmed when appended, before its group is durable")
+      "a message is confirmed when appended, before its group is durable")                         \
+    X(LEASE_TWICE, "lease-twice", "a leased record is given to a second consumer")                 \
+    X(ACK_LOST, "ack-lost", "what was acknowledged is not journalled")
 
 enum bug {
     BUG_NONE = 0,

@@ -109,6 +109,7 @@ int64_t log_start_offset(const struct log *log);
 int64_t log_high_watermark(const struct log *log);
 int64_t log_end_offset(const struct log *log);
 uint64_t log_size_bytes(const struct log *log); // in segments and tail
+bool log_in_memory(const struct log *log);
 // Bytes that passed the high watermark since the server started. Only grows: who waits for so many
 // compares two of these, since the size counts what is not readable yet and shrinks by retention.
 uint64_t log_readable_bytes(const struct log *log);

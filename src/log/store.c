@@ -248,6 +248,11 @@ uint64_t log_size_bytes(const struct log *log)
     return log->options.memory ? log->tail.bytes : log->size_bytes;
 }
 
+bool log_in_memory(const struct log *log)
+{
+    return log->options.memory;
+}
+
 uint64_t log_readable_bytes(const struct log *log)
 {
     return log->readable_bytes;

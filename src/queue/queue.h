@@ -71,7 +71,7 @@ struct queue_settings {     // follows the queue's arguments; constant for its l
     bool dead_letter;       // to dead_exchange (may be "", the default exchange)
     struct slice dead_exchange;
     struct slice dead_key;   // null: the message's own keys
-    uint32_t delivery_limit; // deliveries after which it is dead-lettered; 0: none
+    uint32_t delivery_limit; // returned more often than that, it is dead-lettered; 0: no limit
     bool single_active;      // one consumer is served at a time
     bool auto_delete;
     int64_t max_length, max_length_bytes; // -1: none; reserved
@@ -83,8 +83,8 @@ int queue_open(struct queues *queues, const struct uuid *id, struct slice name,
                const struct queue_settings *settings, struct log *const *logs, uint32_t levels,
                struct queue **out);
 void queue_set_retention(struct queue *queue, int64_t retention_after_ack_ms);
-// Deleted: consumers are told (`cancelled`), leases are void; forget = false keeps what is durable
-// (the node stops).
+// Deleted: consumers are told (`cancelled`, at a turn's end), leases are void, the snapshots forget
+// it. Not from inside a callback about this queue. (When the node stops, queues_destroy frees.)
 void queue_destroy(struct queue *queue);
 struct queue *queue_by_id(struct queues *queues, const struct uuid *id); // NULL
 const struct uuid *queue_id(const struct queue *queue);
@@ -137,6 +137,8 @@ struct queue_consumer { // embedded by the caller
     void (*ready)(struct queue_consumer *consumer);
     void (*unused)(struct queue_consumer *consumer, uint32_t credit);
     void (*cancelled)(struct queue_consumer *consumer); // its queue is gone
+    uint64_t seq;   // the queue's, as the rest: order of attaching
+    uint32_t place; // in the round being handed out, from 1; 0: none
 };
 // ERR_ACCESS_REFUSED: there is an exclusive one, or this one wants to be and is not alone.
 int queue_consumer_attach(struct queue *queue, struct queue_consumer *consumer);

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Giving back what is settled: the log's start follows the lease set's. In memory at once; on disk
+// when it is worth a frame, since files go by whole segments anyway, and at every tick; with
+// retention after acknowledgement when its time is over, which marks (time, start) tell. Marks are
+// not on disk: after a restart what is settled is kept anew for that long.
+#include <string.h>
+
+#include "queue/queue_int.h"
+
+#define WORTH_BYTES (1U << 20)
+
+void level_trims(struct level *level)
+{
+    struct queues *qs = level->queue->queues;
+    if (list_empty(&level->trimming) && level->set.start > log_start_offset(level->log))
+        list_push_back(&qs->trimming, &level->trimming);
+}
+
+static void give_back(struct level *level, int64_t start)
+{
+    int err = log_set_start(level->log, start);
+    ASSERT(err == 0 || err == ERR_UNKNOWN_TOPIC_OR_PARTITION); // it is being deleted
+    if (err != 0 || level->set.start <= log_start_offset(level->log))
+        list_remove(&level->trimming);
+}
+
+void level_give_back(struct level *level)
+{
+    const struct queue_settings *s = &level->queue->settings;
+    int64_t behind = level->set.start - log_start_offset(level->log);
+    if (behind <= 0)
+        list_remove(&level->trimming);
+    else if (s->retention_after_ack_ms > 0)
+        return; // its tick will come
+    else if (!level->queue->durable ||
+             (uint64_t)behind >= (uint64_t)WORTH_BYTES * 16 / (level->average_bytes + 1))
+        give_back(level, level->set.start);
+}
+
+// ---- retention after acknowledgement
+
+static void mark_add(struct level *level, int64_t now_ms)
+{
+    int64_t retention_ms = level->queue->settings.retention_after_ack_ms;
+    uint32_t n = level->marks_count;
+    const struct time_mark *last = n == 0 ? NULL : &level->marks[n - 1];
+    // So far apart that a full table spans the retention.
+    bool due = last == NULL || now_ms - last->time_ms >= retention_ms / (TIME_MARKS_MAX - 1);
+    if (!due || n == TIME_MARKS_MAX || (last != NULL && last->start >= level->set.start))
+        return;
+    if (level->marks == NULL)
+        level->marks = mem_zalloc(TIME_MARKS_MAX * sizeof *level->marks);
+    level->marks[level->marks_count++] = (struct time_mark){now_ms, level->set.start};
+}
+
+static void marks_expire(struct level *level, int64_t now_ms)
+{
+    int64_t retention_ms = level->queue->settings.retention_after_ack_ms;
+    uint32_t old = 0;
+    while (old < level->marks_count && now_ms - level->marks[old].time_ms >= retention_ms)
+        old++;
+    if (old == 0)
+        return;
+    int64_t start = level->marks[old - 1].start;
+    level->marks_count -= old;
+    memmove(level->marks, level->marks + old, level->marks_count * sizeof *level->marks);
+    give_back(level, start);
+}
+
+void level_tick(struct level *level, int64_t now_ms)
+{
+    if (level->set.start <= log_start_offset(level->log)) {
+        list_remove(&level->trimming);
+    } else if (level->queue->settings.retention_after_ack_ms > 0 && level->queue->durable) {
+        mark_add(level, now_ms);
+        marks_expire(level, now_ms);
+    } else {
+        level->marks_count = 0;
+        give_back(level, level->set.start);
+    }
+}
