@@ -32,6 +32,7 @@ static const struct {
     {"table", "WIRE_BYTES", "struct slice", 4},
 };
 #define BIT         0
+#define TABLE       7
 #define TYPES_COUNT (sizeof types / sizeof types[0])
 
 struct field {
@@ -199,6 +200,8 @@ static void row_write(const struct method *m, const struct field *f)
         printf(", .bit = %d", f->bit);
     else if (types[f->type].member[0] == 'u')
         fputs(", .natural = true", stdout);
+    else if (f->type == TABLE)
+        fputs(", .table = true", stdout);
     printf(", .offset = offsetof(struct amqp_%s, %s)},\n", m->c_name, f->name);
 }
 

@@ -54,8 +54,9 @@ struct amqp_door {
     struct list dirty; // connections with something to send or to go on with
     struct io_msg flush;
     bool flush_posted;
-    uint8_t *scratch;   // to read into, so that idle connections hold no buffer
-    struct arena arena; // of the method that is being handled
+    uint8_t *scratch;        // to read into, so that idle connections hold no buffer
+    struct arena arena;      // of the method that is being handled
+    struct wire_out encoded; // a method on its way out
     struct amqp_lobby *lobby;
 };
 
@@ -184,27 +185,27 @@ struct amqp_content {                   // valid during the call
     struct slice body;
 };
 
-#define AMQP_HANDLERS(X)   \
-    X(exchange_declare)    \
-    X(exchange_delete)     \
-    X(exchange_bind)       \
-    X(exchange_unbind)     \
-    X(queue_declare)       \
-    X(queue_bind)          \
-    X(queue_purge)         \
-    X(queue_delete)        \
-    X(queue_unbind)        \
-    X(basic_qos)           \
-    X(basic_consume)       \
-    X(basic_cancel)        \
-    X(basic_get)           \
-    X(basic_ack)           \
-    X(basic_reject)        \
-    X(basic_recover)       \
-    X(basic_recover_async) \
-    X(basic_nack)          \
-    X(confirm_select)
-#define AMQP_HANDLER_DECLARE(name) \
+#define AMQP_HANDLERS(X)                        \
+    X(exchange_declare, EXCHANGE_DECLARE)       \
+    X(exchange_delete, EXCHANGE_DELETE)         \
+    X(exchange_bind, EXCHANGE_BIND)             \
+    X(exchange_unbind, EXCHANGE_UNBIND)         \
+    X(queue_declare, QUEUE_DECLARE)             \
+    X(queue_bind, QUEUE_BIND)                   \
+    X(queue_purge, QUEUE_PURGE)                 \
+    X(queue_delete, QUEUE_DELETE)               \
+    X(queue_unbind, QUEUE_UNBIND)               \
+    X(basic_qos, BASIC_QOS)                     \
+    X(basic_consume, BASIC_CONSUME)             \
+    X(basic_cancel, BASIC_CANCEL)               \
+    X(basic_get, BASIC_GET)                     \
+    X(basic_ack, BASIC_ACK)                     \
+    X(basic_reject, BASIC_REJECT)               \
+    X(basic_recover, BASIC_RECOVER)             \
+    X(basic_recover_async, BASIC_RECOVER_ASYNC) \
+    X(basic_nack, BASIC_NACK)                   \
+    X(confirm_select, CONFIRM_SELECT)
+#define AMQP_HANDLER_DECLARE(name, NAME) \
     void amqp_##name##_handle(struct amqp_channel *ch, const struct amqp_##name *m);
 AMQP_HANDLERS(AMQP_HANDLER_DECLARE)
 #undef AMQP_HANDLER_DECLARE

@@ -54,6 +54,16 @@ struct blob *blob_build_end(struct buf *out, struct budget *budget)
     return b;
 }
 
+struct blob *blob_create_forced(size_t size, struct budget *budget)
+{
+    struct blob *b = mem_alloc(sizeof *b + size);
+    budget_force(budget, sizeof *b + size);
+    atomic_init(&b->refs, 1);
+    b->budget = budget;
+    b->size = size;
+    return b;
+}
+
 struct blob *blob_ref(struct blob *b)
 {
     // Relaxed: who takes a reference holds one already, so the blob cannot vanish meanwhile.

@@ -21,6 +21,9 @@ struct blob {
 
 // One reference for the caller. ERR_BUDGET or ERR_NOMEM; *out untouched then. budget may be NULL.
 int blob_create(size_t size, struct budget *budget, struct blob **out);
+// The same, but never refused: takes even beyond the budget's limit (budget_force), aborts without
+// memory. For small sizes of our own.
+struct blob *blob_create_forced(size_t size, struct budget *budget);
 struct blob *blob_ref(struct blob *b); // returns b
 void blob_unref(struct blob *b);       // accepts NULL
 

@@ -5,9 +5,8 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/version.h"
 #include "cli/cli.h"
-
-#define WEIR_VERSION "0.1.0"
 
 static const struct cli_command *const commands[] = {
     &cli_serve, &cli_topic, &cli_group, &cli_status, &cli_check, &cli_sim,

@@ -6,7 +6,7 @@
 static const struct wire_field connection_start_fields[] = {
     {.name = "version_major", .type = WIRE_I8, .natural = true, .offset = offsetof(struct amqp_connection_start, version_major)},
     {.name = "version_minor", .type = WIRE_I8, .natural = true, .offset = offsetof(struct amqp_connection_start, version_minor)},
-    {.name = "server_properties", .type = WIRE_BYTES, .offset = offsetof(struct amqp_connection_start, server_properties)},
+    {.name = "server_properties", .type = WIRE_BYTES, .table = true, .offset = offsetof(struct amqp_connection_start, server_properties)},
     {.name = "mechanisms", .type = WIRE_BYTES, .offset = offsetof(struct amqp_connection_start, mechanisms)},
     {.name = "locales", .type = WIRE_BYTES, .offset = offsetof(struct amqp_connection_start, locales)},
 };
@@ -27,7 +27,7 @@ const struct wire_msg amqp_connection_start_msg = {
 };
 
 static const struct wire_field connection_start_ok_fields[] = {
-    {.name = "client_properties", .type = WIRE_BYTES, .offset = offsetof(struct amqp_connection_start_ok, client_properties)},
+    {.name = "client_properties", .type = WIRE_BYTES, .table = true, .offset = offsetof(struct amqp_connection_start_ok, client_properties)},
     {.name = "mechanism", .type = WIRE_SHORT_STR, .offset = offsetof(struct amqp_connection_start_ok, mechanism)},
     {.name = "response", .type = WIRE_BYTES, .offset = offsetof(struct amqp_connection_start_ok, response)},
     {.name = "locale", .type = WIRE_SHORT_STR, .offset = offsetof(struct amqp_connection_start_ok, locale)},
@@ -392,7 +392,7 @@ static const struct wire_field exchange_declare_fields[] = {
     {.name = "auto_delete", .type = WIRE_BIT, .bit = 2, .offset = offsetof(struct amqp_exchange_declare, auto_delete)},
     {.name = "internal", .type = WIRE_BIT, .bit = 3, .offset = offsetof(struct amqp_exchange_declare, internal)},
     {.name = "no_wait", .type = WIRE_BIT, .bit = 4, .offset = offsetof(struct amqp_exchange_declare, no_wait)},
-    {.name = "arguments", .type = WIRE_BYTES, .offset = offsetof(struct amqp_exchange_declare, arguments)},
+    {.name = "arguments", .type = WIRE_BYTES, .table = true, .offset = offsetof(struct amqp_exchange_declare, arguments)},
 };
 static const uint16_t exchange_declare_min_bytes[] = {9};
 static const struct wire_struct exchange_declare_type = {
@@ -466,7 +466,7 @@ static const struct wire_field exchange_bind_fields[] = {
     {.name = "source", .type = WIRE_SHORT_STR, .offset = offsetof(struct amqp_exchange_bind, source)},
     {.name = "routing_key", .type = WIRE_SHORT_STR, .offset = offsetof(struct amqp_exchange_bind, routing_key)},
     {.name = "no_wait", .type = WIRE_BIT, .bit = 0, .offset = offsetof(struct amqp_exchange_bind, no_wait)},
-    {.name = "arguments", .type = WIRE_BYTES, .offset = offsetof(struct amqp_exchange_bind, arguments)},
+    {.name = "arguments", .type = WIRE_BYTES, .table = true, .offset = offsetof(struct amqp_exchange_bind, arguments)},
 };
 static const uint16_t exchange_bind_min_bytes[] = {10};
 static const struct wire_struct exchange_bind_type = {
@@ -504,7 +504,7 @@ static const struct wire_field exchange_unbind_fields[] = {
     {.name = "source", .type = WIRE_SHORT_STR, .offset = offsetof(struct amqp_exchange_unbind, source)},
     {.name = "routing_key", .type = WIRE_SHORT_STR, .offset = offsetof(struct amqp_exchange_unbind, routing_key)},
     {.name = "no_wait", .type = WIRE_BIT, .bit = 0, .offset = offsetof(struct amqp_exchange_unbind, no_wait)},
-    {.name = "arguments", .type = WIRE_BYTES, .offset = offsetof(struct amqp_exchange_unbind, arguments)},
+    {.name = "arguments", .type = WIRE_BYTES, .table = true, .offset = offsetof(struct amqp_exchange_unbind, arguments)},
 };
 static const uint16_t exchange_unbind_min_bytes[] = {10};
 static const struct wire_struct exchange_unbind_type = {
@@ -544,7 +544,7 @@ static const struct wire_field queue_declare_fields[] = {
     {.name = "exclusive", .type = WIRE_BIT, .bit = 2, .offset = offsetof(struct amqp_queue_declare, exclusive)},
     {.name = "auto_delete", .type = WIRE_BIT, .bit = 3, .offset = offsetof(struct amqp_queue_declare, auto_delete)},
     {.name = "no_wait", .type = WIRE_BIT, .bit = 4, .offset = offsetof(struct amqp_queue_declare, no_wait)},
-    {.name = "arguments", .type = WIRE_BYTES, .offset = offsetof(struct amqp_queue_declare, arguments)},
+    {.name = "arguments", .type = WIRE_BYTES, .table = true, .offset = offsetof(struct amqp_queue_declare, arguments)},
 };
 static const uint16_t queue_declare_min_bytes[] = {8};
 static const struct wire_struct queue_declare_type = {
@@ -589,7 +589,7 @@ static const struct wire_field queue_bind_fields[] = {
     {.name = "exchange", .type = WIRE_SHORT_STR, .offset = offsetof(struct amqp_queue_bind, exchange)},
     {.name = "routing_key", .type = WIRE_SHORT_STR, .offset = offsetof(struct amqp_queue_bind, routing_key)},
     {.name = "no_wait", .type = WIRE_BIT, .bit = 0, .offset = offsetof(struct amqp_queue_bind, no_wait)},
-    {.name = "arguments", .type = WIRE_BYTES, .offset = offsetof(struct amqp_queue_bind, arguments)},
+    {.name = "arguments", .type = WIRE_BYTES, .table = true, .offset = offsetof(struct amqp_queue_bind, arguments)},
 };
 static const uint16_t queue_bind_min_bytes[] = {10};
 static const struct wire_struct queue_bind_type = {
@@ -708,7 +708,7 @@ static const struct wire_field queue_unbind_fields[] = {
     {.name = "queue", .type = WIRE_SHORT_STR, .offset = offsetof(struct amqp_queue_unbind, queue)},
     {.name = "exchange", .type = WIRE_SHORT_STR, .offset = offsetof(struct amqp_queue_unbind, exchange)},
     {.name = "routing_key", .type = WIRE_SHORT_STR, .offset = offsetof(struct amqp_queue_unbind, routing_key)},
-    {.name = "arguments", .type = WIRE_BYTES, .offset = offsetof(struct amqp_queue_unbind, arguments)},
+    {.name = "arguments", .type = WIRE_BYTES, .table = true, .offset = offsetof(struct amqp_queue_unbind, arguments)},
 };
 static const uint16_t queue_unbind_min_bytes[] = {9};
 static const struct wire_struct queue_unbind_type = {
@@ -783,7 +783,7 @@ static const struct wire_field basic_consume_fields[] = {
     {.name = "no_ack", .type = WIRE_BIT, .bit = 1, .offset = offsetof(struct amqp_basic_consume, no_ack)},
     {.name = "exclusive", .type = WIRE_BIT, .bit = 2, .offset = offsetof(struct amqp_basic_consume, exclusive)},
     {.name = "no_wait", .type = WIRE_BIT, .bit = 3, .offset = offsetof(struct amqp_basic_consume, no_wait)},
-    {.name = "arguments", .type = WIRE_BYTES, .offset = offsetof(struct amqp_basic_consume, arguments)},
+    {.name = "arguments", .type = WIRE_BYTES, .table = true, .offset = offsetof(struct amqp_basic_consume, arguments)},
 };
 static const uint16_t basic_consume_min_bytes[] = {9};
 static const struct wire_struct basic_consume_type = {
