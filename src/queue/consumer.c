@@ -61,7 +61,7 @@ int queue_consumer_attach(struct queue *queue, struct queue_consumer *c)
     c->queue = queue;
     c->seq = queue->consumers_seq++;
     c->asked = false;
-    c->granted = 0;
+    c->granted = c->back = 0;
     c->place = 0;
     queue->consumers++;
     queue->exclusive = c->exclusive;
@@ -72,13 +72,18 @@ int queue_consumer_attach(struct queue *queue, struct queue_consumer *c)
     return 0;
 }
 
+static bool lent(const struct queue_consumer *c)
+{
+    return c->granted > 0 || c->back > 0;
+}
+
 static void unlink_consumer(struct queue_consumer *c)
 {
     struct queue *q = c->queue;
     ASSERT(q->consumers > 0);
-    if (c->granted > 0)
+    if (lent(c))
         q->grants--;
-    c->granted = 0;
+    c->granted = c->back = 0;
     round_forget(q->queues, c);
     list_remove(&c->link);
     c->queue = NULL;
@@ -127,37 +132,65 @@ void queue_consumer_set_credit(struct queue_consumer *c, uint32_t credit)
     consumer_changed(c, took);
 }
 
+static void give_back_later(struct queue_consumer *c, uint32_t credit)
+{
+    if (credit > 0 && !lent(c))
+        c->queue->grants++;
+    c->back += credit;
+    queue_activate(c->queue);
+}
+
 void queue_consumer_grant(struct queue_consumer *c, uint32_t credit)
 {
     if (c->queue == NULL || credit == 0)
         return;
-    ASSERT(c->gated);
+    if (!c->gated) { // it was asked before it had credit of its own
+        give_back_later(c, credit);
+        return;
+    }
     bool took = takes(c);
-    if (c->granted == 0)
+    if (!lent(c))
         c->queue->grants++;
     c->granted = c->granted > UINT32_MAX - credit ? UINT32_MAX : c->granted + credit;
     consumer_changed(c, took);
+}
+
+void queue_consumer_set_gated(struct queue_consumer *c, bool gated)
+{
+    if (c->queue == NULL || c->gated == gated)
+        return;
+    ASSERT(c->ready != NULL);
+    ASSERT(c->unused != NULL);
+    give_back_later(c, gated ? c->credit : c->granted);
+    c->credit = c->granted = 0;
+    c->asked = false;
+    c->gated = gated;
+    consumer_place(c);
+}
+
+static struct queue_consumer *lent_first(const struct queue *q)
+{
+    const struct list *lists[] = {&q->ready, &q->idle};
+    for (size_t i = 0; i < 2; i++) {
+        LIST_FOR (it, lists[i]) {
+            struct queue_consumer *c = CONTAINER_OF(it, struct queue_consumer, link);
+            if (lent(c))
+                return c;
+        }
+    }
+    return NULL;
 }
 
 // What was lent for this turn goes back.
 void consumers_return_grants(struct queue *q)
 {
     while (q->grants > 0) {
-        struct queue_consumer *c = NULL;
-        struct list *lists[] = {&q->ready, &q->idle};
-        for (size_t i = 0; i < 2 && c == NULL; i++) {
-            LIST_FOR (it, lists[i]) {
-                struct queue_consumer *other = CONTAINER_OF(it, struct queue_consumer, link);
-                if (other->granted > 0) {
-                    c = other;
-                    break;
-                }
-            }
-        }
+        struct queue_consumer *c = lent_first(q);
         ASSERT(c != NULL);
-        uint32_t left = c->granted;
-        c->granted = 0;
-        c->asked = false;
+        uint32_t left = c->granted + c->back;
+        if (c->granted > 0)
+            c->asked = false;
+        c->granted = c->back = 0;
         q->grants--;
         consumer_place(c);
         c->unused(c, left);

@@ -114,7 +114,7 @@ static bool give(struct queue *q, struct queue_consumer *c, const struct head *h
         ASSERT(c->granted > 0);
         c->granted--;
         c->asked = c->granted > 0;
-        q->grants -= c->granted == 0 ? 1 : 0;
+        q->grants -= c->granted == 0 && c->back == 0 ? 1 : 0;
     } else {
         ASSERT(c->credit > 0);
         c->credit--;

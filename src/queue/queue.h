@@ -138,6 +138,7 @@ struct queue_consumer { // embedded by the caller
     void (*unused)(struct queue_consumer *consumer, uint32_t credit);
     void (*cancelled)(struct queue_consumer *consumer); // its queue is gone
     uint64_t seq;   // the queue's, as the rest: order of attaching
+    uint32_t back;  // to be given back by `unused` at the turn's end
     uint32_t place; // in the round being handed out, from 1; 0: none
 };
 // ERR_ACCESS_REFUSED: there is an exclusive one, or this one wants to be and is not alone.

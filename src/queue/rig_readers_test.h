@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happens to a test's queues: publishing, consumers that note what they are given, settling, gets, counts.
-// Included once.
+// What happens to a test's queues: publishing, consumers that note what they are given, settling,
+// gets, counts. Included once.
 #ifndef WEIR_QUEUE_RIG_READERS_TEST_H
 #define WEIR_QUEUE_RIG_READERS_TEST_H
 
