@@ -358,7 +358,8 @@ static void value_put(const struct amqp_value *v, struct slice name, struct buf 
 {
     uint64_t bits;
     size_t opened;
-    if (depth > AMQP_TABLE_DEPTH_MAX && out->err == 0)
+    bool holds = v->kind == AMQP_ARRAY || v->kind == AMQP_TABLE;
+    if (holds && depth == AMQP_TABLE_DEPTH_MAX && out->err == 0)
         out->err = ERR_LIMIT;
     if (out->err != 0)
         return;
