@@ -18,7 +18,7 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 kafka_clients="kcat librdkafka java kafka-python confluent-kafka-python franz-go kafkajs"
-amqp_clients="amqp-tools pika py-amqp kombu aio-pika amqplib amqp091-go amqp-java bunny"
+amqp_clients="amqp-tools pika py-amqp kombu aio-pika amqplib amqp091-go amqp-java"
 amqp_suites="suite-amqplib suite-kombu suite-py-amqp suite-amqp091-go celery-4.4 celery-5.2 celery-5.3 celery-5.4 celery-5.5 celery-5.6 celery-5.7 celery-kills suite-celery"
 kafka= amqp= peer= jobs=3 keep=0 names=
 
