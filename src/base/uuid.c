@@ -25,10 +25,20 @@ bool uuid_eq(const struct uuid *a, const struct uuid *b)
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
+unsigned uuid_version(const struct uuid *u)
+{
+    return u->bytes[6] >> 4;
+}
+
+void uuid_set_version(struct uuid *u, unsigned version)
+{
+    u->bytes[6] = (uint8_t)((u->bytes[6] & 0x0f) | (version << 4));
+}
+
 void uuid_from_random(const uint8_t random[16], struct uuid *out)
 {
     memcpy(out->bytes, random, sizeof out->bytes);
-    out->bytes[6] = (uint8_t)((out->bytes[6] & 0x0f) | 0x40); // RFC 9562 section 5.4: version 4
+    uuid_set_version(out, 4);
     out->bytes[8] = (uint8_t)((out->bytes[8] & 0x3f) | 0x80); // variant 10
     // A text that begins with '-' (digit 62) would be taken for an option by command lines.
     if (out->bytes[0] >> 2 == 62)

@@ -115,7 +115,7 @@ static void delete_durable(struct group_op *op, int err)
     ASSERT(group->state == GROUP_DEAD);
     if (err == 0) {
         offsets_clear(group, true);
-        dirty_gone(group->groups, STATE_GROUP, group->id);
+        group_dirty_gone(group->groups, STATE_GROUP, group->id);
         list_remove(&group->dirty.link);
         group->deleted = true;
     }

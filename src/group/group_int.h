@@ -232,8 +232,8 @@ void op_finish(struct group_op *op);       // frees it
 void op_drop(struct group_op *op);         // frees it: what is in flight will never come home
 void group_saved(struct group *group, struct slice value); // is durable
 int op_take(struct group_op *op, size_t bytes);            // for what is journalled; ERR_BUDGET
-void dirty_mark(struct groups *groups, struct group_dirty *dirty);
-void dirty_gone(struct groups *groups, uint8_t state_kind, struct slice key);
+void group_dirty_mark(struct groups *groups, struct group_dirty *dirty);
+void group_dirty_gone(struct groups *groups, uint8_t state_kind, struct slice key);
 
 // ---- offsets.c
 struct group_stored_offset *offset_find(const struct group *group, struct slice topic,

@@ -74,7 +74,7 @@ void offset_set(struct group *group, const struct group_write *w)
     o->leader_epoch = w->leader_epoch;
     o->commit_ms = w->commit_ms;
     o->expire_ms = w->expire_ms;
-    dirty_mark(group->groups, &o->dirty);
+    group_dirty_mark(group->groups, &o->dirty);
 }
 
 void offset_encode(const struct group_stored_offset *o, struct buf *key, struct buf *value)
@@ -99,7 +99,7 @@ void offset_remove(struct group_stored_offset *o, bool tell_cut)
         struct buf key;
         buf_init(&key, GROUP_RECORD_MAX_BYTES);
         offset_encode(o, &key, NULL);
-        dirty_gone(group->groups, STATE_OFFSET, buf_slice(&key));
+        group_dirty_gone(group->groups, STATE_OFFSET, buf_slice(&key));
         buf_fini(&key);
     }
     ASSERT(group->groups->counts.offsets > 0);

@@ -197,7 +197,7 @@ void group_saved(struct group *group, struct slice value)
     mem_free(group->saved);
     group->saved = mem_dup(value.data, value.len);
     group->saved_len = value.len;
-    dirty_mark(group->groups, &group->dirty);
+    group_dirty_mark(group->groups, &group->dirty);
 }
 
 // ---- restoring
@@ -303,7 +303,7 @@ static int restore_group_record(struct groups *groups, const struct state_record
         int err = find_or_restore(groups, record->key, &group);
         return err != 0 ? err : restore_group(group, record->value);
     }
-    dirty_gone(groups, STATE_GROUP, record->key);
+    group_dirty_gone(groups, STATE_GROUP, record->key);
     group = group_find(groups, record->key);
     if (group == NULL)
         return 0;
@@ -331,7 +331,7 @@ static int restore_offset_record(struct groups *groups, const struct state_recor
             group == NULL ? NULL : offset_find(group, key.topic, key.partition);
         if (offset != NULL)
             offset_remove(offset, false);
-        dirty_gone(groups, STATE_OFFSET, record->key);
+        group_dirty_gone(groups, STATE_OFFSET, record->key);
         if (group != NULL && group->topics.count == 0 && group->saved == NULL)
             group_release(group);
         return 0;
@@ -374,20 +374,20 @@ int groups_restore_record(struct groups *groups, const struct state_record *reco
 
 // ---- cuts
 
-void dirty_mark(struct groups *groups, struct group_dirty *dirty)
+void group_dirty_mark(struct groups *groups, struct group_dirty *dirty)
 {
     list_remove(&dirty->link);
     list_push_back(&groups->dirty, &dirty->link);
 }
 
-void dirty_gone(struct groups *groups, uint8_t state_kind, struct slice key)
+void group_dirty_gone(struct groups *groups, uint8_t state_kind, struct slice key)
 {
     struct group_gone *gone = mem_zalloc(sizeof *gone);
     gone->dirty.kind = DIRTY_GONE;
     list_init(&gone->dirty.link);
     gone->state_kind = state_kind;
     gone->key = group_dup(key);
-    dirty_mark(groups, &gone->dirty);
+    group_dirty_mark(groups, &gone->dirty);
 }
 
 static void cut_offset(const struct group_stored_offset *offset, struct buf *out)

@@ -5,8 +5,8 @@
 //   CHECK ──> JOURNAL ──(durable)──> SPREAD ──(every shard has applied it)──> ANSWER
 //     └──(refused, or only to be validated)──────────────────────────────────────^
 //
-// Changes of one topic wait for each other: while one is under way, the next for the same name is
-// kept back, so that two creations of one name cannot both pass the check.
+// Changes of one topic wait for each other (node/claims.h): while one is under way, the next for
+// the same name is kept back, so that two creations of one name cannot both pass the check.
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +29,7 @@ struct change {
                         // only id and name
     struct config_overrides settings_after; // of the broker or of a group
     struct node_broadcast broadcast;
+    struct claim_holder claim;
     bool started;
 };
 
@@ -58,46 +59,40 @@ static void topic_free(struct topic *topic)
     config_overrides_fini(&topic->overrides);
 }
 
-static bool change_blocked(const struct change *c)
+uint64_t claim_topic(struct slice name)
 {
-    LIST_FOR (it, &c->shard->catalogue.pending) {
-        const struct change *other = CONTAINER_OF(it, struct change, link);
-        if (other == c)
-            return false;
-        if (topic_names_collide(slice_cstr(other->name), slice_cstr(c->name)))
-            return true;
+    uint64_t h = 1;
+    for (size_t i = 0; i < name.len; i++) { // as topic_names_collide
+        uint8_t c = name.data[i] == '.' ? '_' : name.data[i];
+        h = (h ^ c) * UINT64_C(0x100000001b3);
     }
-    return false;
-}
-
-static void changes_go_on(struct shard *shard)
-{
-    LIST_FOR_SAFE (it, &shard->catalogue.pending) {
-        struct change *c = CONTAINER_OF(it, struct change, link);
-        if (!c->started && !change_blocked(c)) {
-            change_begin(c);
-            return; // it may have ended at once and called us again
-        }
-    }
+    return h;
 }
 
 static void change_end(struct change *c, int err)
 {
-    struct shard *shard = c->shard;
     *c->err = err;
     node_call_reply(c->call);
     list_remove(&c->link);
+    claims_give(&c->shard->catalogue.claims, &c->claim);
     topic_free(&c->after);
     config_overrides_fini(&c->settings_after);
     mem_free(c->name);
     mem_free(c);
-    changes_go_on(shard);
+}
+
+static void change_granted(struct claim_holder *holder)
+{
+    change_begin(CONTAINER_OF(holder, struct change, claim));
 }
 
 static void change_submit(struct change *c)
 {
-    list_push_back(&c->shard->catalogue.pending, &c->link);
-    if (!change_blocked(c))
+    struct catalogue *catalogue = &c->shard->catalogue;
+    list_push_back(&catalogue->pending, &c->link);
+    c->claim.granted = change_granted;
+    claim_add(&c->claim, claim_topic(slice_cstr(c->name)), false);
+    if (claims_take(&catalogue->claims, &c->claim))
         change_begin(c);
 }
 
@@ -113,41 +108,14 @@ __attribute__((format(printf, 3, 4))) static void change_refuse(struct change *c
 
 // ---- spreading: what every shard does
 
-static void partitions_make(struct shard *shard, const struct topic *topic, uint32_t from)
-{
-    const struct log_options options = partition_log_options(&topic->config);
-    for (uint32_t i = from; i < topic->partitions_count; i++) {
-        const struct log_key key = {topic->id, (int32_t)i};
-        struct partition *p = NULL;
-        if (node_shard_of_partition(shard->node, &topic->id, (int32_t)i) != shard->index)
-            continue;
-        int err = partition_make(shard, &key, &options, &p);
-        ASSERT(err == 0);
-        p->known = true;
-    }
-}
-
 static void apply_create(struct shard *shard, const struct change *c)
 {
-    struct topic copy = c->after;
-    copy.name = slice_of(mem_dup(c->after.name.data, c->after.name.len), c->after.name.len);
-    config_overrides_copy(&copy.overrides, &c->after.overrides);
-    struct topic_entry *e = topic_entry_add(shard, &copy);
-    partitions_make(shard, &e->topic, 0);
+    topic_make(shard, &c->after);
 }
 
 static void apply_delete(struct shard *shard, const struct change *c)
 {
-    struct topic_entry *e = topic_entry_by_id(shard, &c->after.id);
-    ASSERT(e != NULL);
-    groups_topic_deleted(shard->groups, e->topic.name);
-    for (uint32_t i = 0; i < e->topic.partitions_count; i++) {
-        const struct log_key key = {c->after.id, (int32_t)i};
-        struct partition *p = partition_find(shard, &key);
-        if (p != NULL)
-            partition_drop(p);
-    }
-    topic_entry_remove(shard, e);
+    topic_drop(shard, &c->after.id);
 }
 
 static void apply_grow(struct shard *shard, const struct change *c)
@@ -156,7 +124,7 @@ static void apply_grow(struct shard *shard, const struct change *c)
     ASSERT(e != NULL);
     uint32_t from = e->topic.partitions_count;
     e->topic.partitions_count = c->after.partitions_count;
-    partitions_make(shard, &e->topic, from);
+    topic_partitions_make(shard, &e->topic, from);
 }
 
 static void apply_alter(struct shard *shard, const struct change *c)
@@ -214,23 +182,36 @@ static void change_durable(void *arg, const struct journal_frame *frame, int err
     node_broadcast_start(&c->broadcast, c->shard);
 }
 
-static void record_write(struct change *c, const struct state_record *record, bool last)
+void catalogue_write(struct shard *shard, const struct state_record *record,
+                     catalogue_durable_fn *done, void *arg)
 {
-    state_put(&c->shard->catalogue.delta, record);
-    state_write(c->shard->port, record, last ? change_durable : NULL, c);
+    ASSERT(shard->index == 0);
+    state_put(&shard->catalogue.delta, record);
+    state_write(shard->port, record, done, arg);
 }
 
-static void topic_write(struct change *c, bool tombstone)
+static void record_write(struct change *c, const struct state_record *record, bool last)
+{
+    catalogue_write(c->shard, record, last ? change_durable : NULL, c);
+}
+
+void catalogue_write_topic(struct shard *shard, const struct topic *topic, bool tombstone,
+                           catalogue_durable_fn *done, void *arg)
 {
     struct buf value;
     buf_init(&value, 1U << 20);
     if (!tombstone)
-        topic_record_put(&c->after, &value);
+        topic_record_put(topic, &value);
     ASSERT(value.err == 0);
-    const struct state_record record = {STATE_TOPIC, slice_of(c->after.id.bytes, 16),
+    const struct state_record record = {STATE_TOPIC, slice_of(topic->id.bytes, 16),
                                         tombstone ? SLICE_NULL : buf_slice(&value)};
-    record_write(c, &record, true);
+    catalogue_write(shard, &record, done, arg);
     buf_fini(&value);
+}
+
+static void topic_write(struct change *c, bool tombstone)
+{
+    catalogue_write_topic(c->shard, &c->after, tombstone, change_durable, c);
 }
 
 // ---- the checks
@@ -346,6 +327,11 @@ static void create_begin(struct change *c)
     topic_write(c, false);
 }
 
+static void queue_gone(void *arg, int err)
+{
+    change_end(arg, err);
+}
+
 static void delete_begin(struct change *c)
 {
     struct topic_delete *r = CONTAINER_OF(c->call, struct topic_delete, call);
@@ -363,6 +349,10 @@ static void delete_begin(struct change *c)
     }
     c->after.id = t->id;
     r->id = t->id;
+    if (t->queue) { // with its bindings
+        queue_change_of_topic(c->shard, &t->id, queue_gone, c);
+        return;
+    }
     ASSERT(c->shard->catalogue.partitions_total >= t->partitions_count);
     c->shard->catalogue.partitions_total -= t->partitions_count;
     topic_write(c, true);
@@ -375,6 +365,11 @@ static void grow_begin(struct change *c)
     if (t == NULL)
         return;
     int64_t now = t->partitions_count;
+    if (t->queue) {
+        change_refuse(c, ERR_INVALID_PARTITIONS,
+                      "Topic '%s' is a queue: its partitions are its priorities.", c->name);
+        return;
+    }
     if (r->partitions_count == now) {
         change_refuse(c, ERR_INVALID_PARTITIONS, "Topic already has %lld partition(s).",
                       (long long)now);
@@ -516,7 +511,10 @@ void catalogue_init(struct shard *shard)
 {
     struct catalogue *c = &shard->catalogue;
     list_init(&c->pending);
+    list_init(&c->queue_pending);
+    budget_init(&c->queue_memory, shard->node->memory.limit_bytes / 4, &shard->node->memory);
     list_init(&c->ids_waiting);
+    claims_init(&c->claims, shard->hash_seed);
     buf_init(&c->delta, 1U << 30);
     buf_init(&c->in_cut, 1U << 30);
 }
@@ -533,6 +531,8 @@ void catalogue_fini(struct shard *shard)
         mem_free(change->name);
         mem_free(change);
     }
+    queue_changes_fini(shard);
+    claims_fini(&c->claims);
     buf_fini(&c->delta);
     buf_fini(&c->in_cut);
 }
@@ -565,8 +565,10 @@ void catalogue_cut(struct shard *shard, bool full, struct buf *out)
         if (given == NULL || strcmp(given, o->value) != 0)
             state_put(out, &record);
     }
-    if (full)
+    if (full) {
         group_settings_cut(shard, out);
+        queue_records_cut(shard, out);
+    }
     buf_put_slice(&c->in_cut, buf_slice(&c->delta));
     buf_clear(&c->delta);
     if (!bug(BUG_LOST_DELETE))

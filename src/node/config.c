@@ -412,6 +412,7 @@ void config_topic_effective(const struct config_overrides *topic,
         .min_insync_replicas = (int32_t)number_of(&e, "min.insync.replicas"),
         .relaxed =
             number_of(&e, "flush.messages") != INT64_MAX || number_of(&e, "flush.ms") != INT64_MAX,
+        .retention_after_ack_ms = number_of(&e, "weir.retention.after.ack.ms"),
     };
 }
 

@@ -82,8 +82,9 @@ struct topic_config {
     uint32_t max_message_bytes;
     bool log_append_time;
     int64_t timestamp_before_max_ms, timestamp_after_max_ms;
-    int32_t min_insync_replicas; // described, not enforced
-    bool relaxed;                // flush.messages or flush.ms set
+    int32_t min_insync_replicas;    // described, not enforced
+    bool relaxed;                   // flush.messages or flush.ms set
+    int64_t retention_after_ack_ms; // of a queue
 };
 
 // Effective values of the server.

@@ -342,6 +342,7 @@ void node_destroy(struct node *node)
         shard_fini(&node->shards[i]);
     for (uint32_t i = 0; node->options.destroy_doors != NULL && i < node->options.shards_count; i++)
         node->options.destroy_doors(node->options.arg, &node->shards[i]);
+    queue_restore_free(node); // of a recovery that failed
     checkpointer_destroy(node->checkpointer);
     journal_destroy(node->journal);
     config_overrides_fini(&node->broker_overrides);

@@ -8,6 +8,7 @@
 #ifndef WEIR_NODE_NODE_INT_H
 #define WEIR_NODE_NODE_INT_H
 
+#include "node/claims.h"
 #include "node/partitions.h"
 #include "node/queues.h"
 #include "node/status.h"
@@ -28,8 +29,10 @@ struct topic_entry {
     bool was_relaxed; // recovery: one of its records since the checkpoint said so
 };
 
-struct catalogue {       // shard 0
-    struct list pending; // changes under way (struct change, catalogue.c)
+struct catalogue {             // shard 0
+    struct list pending;       // changes under way (struct change, catalogue.c)
+    struct list queue_pending; // struct queue_work, queue_changes.c
+    struct claims claims;      // of both
     struct buf delta,
         in_cut; // state records since the last installed cut; those of the cut under way
     struct producer_ids ids;
@@ -37,6 +40,22 @@ struct catalogue {       // shard 0
     bool ids_requested;
     struct list ids_waiting; // struct producer_id_take
     uint64_t partitions_total;
+    struct queue_totals { // with those under way
+        uint64_t queues, exchanges, bindings;
+    } totals;
+    struct budget queue_memory; // of all shards' replicas
+};
+
+struct queue_entry { // a queue, as every shard knows it
+    struct queue_facts facts;
+    struct map_node by_name, by_id;
+};
+
+struct queue_replica {
+    struct map by_name, by_id; // struct queue_entry
+    struct exchanges *exchanges;
+    uint32_t vhosts_extra; // made because of "*"
+    uint64_t holders;
 };
 
 struct shard_cut { // the checkpoint's cut under way
@@ -66,6 +85,7 @@ struct shard {
     struct config_overrides broker_overrides; // each shard has its copy
     struct broker_config broker;
     struct topic_config plain_topic; // what a topic without overrides gets
+    struct queue_replica replica;
     struct catalogue catalogue;
     struct budget requests, tails, reads;
     struct io_timer tick;
@@ -105,6 +125,7 @@ struct node {
     int32_t id;
     int32_t epoch; // -1: a new store
     int64_t started_ns;
+    struct queue_restore *restore; // recovery: queues, exchanges, bindings
     _Atomic(int) state;
     _Atomic(uint64_t) next_bundle;
     int doors_err; // of the shard that opened last
@@ -155,6 +176,12 @@ enum change_kind {
 // *err and why (TOPIC_WHY_MAX) tell the result.
 void catalogue_change(enum change_kind kind, struct node_call *call, struct slice name, int *err,
                       char *why);
+typedef void catalogue_durable_fn(void *arg, const struct journal_frame *frame, int err);
+void catalogue_write(struct shard *shard, const struct state_record *record,
+                     catalogue_durable_fn *done, void *arg);
+void catalogue_write_topic(struct shard *shard, const struct topic *topic, bool tombstone,
+                           catalogue_durable_fn *done, void *arg);
+uint64_t claim_topic(struct slice name); // names that collide have the same
 void catalogue_init(struct shard *shard);
 void catalogue_fini(struct shard *shard);
 void catalogue_cut(struct shard *shard, bool full, struct buf *out);
@@ -182,6 +209,11 @@ struct topic_entry *topic_entry_add(struct shard *shard,
                                     struct topic *topic); // takes over name and overrides
 struct topic_entry *topic_entry_by_id(struct shard *shard, const struct uuid *id);
 void topic_entry_remove(struct shard *shard, struct topic_entry *entry);
+void topic_effective(struct shard *shard, struct topic *topic);  // its config
+void topic_make(struct shard *shard, const struct topic *topic); // with this shard's partitions
+void topic_drop(struct shard *shard, const struct uuid *id);
+void topic_partitions_make(struct shard *shard, const struct topic *topic, uint32_t from);
+void partitions_drop(struct shard *shard, const struct uuid *id, uint32_t count);
 void topic_refresh(struct shard *shard,
                    struct topic_entry *entry); // effective values, logs' options
 // partition.c
@@ -193,6 +225,54 @@ void partition_forget(struct partition *partition); // frees memory only
 struct log_options partition_log_options(const struct topic_config *config);
 // The partition a part means, on its owner; sets part->err, marks and returns NULL on errors.
 struct partition *part_begin(struct shard *shard, struct part *part);
+
+// queue_facts.c: the replica of queues and exchanges
+void queue_replica_init(struct shard *shard);
+void queue_replica_fini(struct shard *shard);
+struct queue_entry *queue_entry_by_name(struct shard *shard, struct slice vhost, struct slice name);
+struct queue_entry *queue_entry_by_id(struct shard *shard, const struct uuid *id);
+struct queue_entry *queue_entry_add(struct shard *shard, const struct queue_facts *facts); // copied
+// `dropped` is told of each binding that goes with it.
+void queue_entry_remove(struct shard *shard, struct queue_entry *entry,
+                        void (*dropped)(void *arg, const struct exchange_binding *binding),
+                        void *arg);
+// A queue that is a topic and has a record; others are gone with the process.
+bool queue_is_topic(const struct queue_facts *facts);
+uint32_t queue_owner(const struct node *node, const struct uuid *id); // its shard
+// What the replicas take on one shard, about.
+size_t queue_cost(const struct queue_facts *facts);
+size_t exchange_cost(const struct exchange *exchange);
+size_t binding_cost(const struct exchange_binding *binding);
+// queue_record.c: STATE_QUEUE, STATE_EXCHANGE, STATE_BINDING. Getting borrows from key and value;
+// a binding's headers are new memory (mem_free).
+void queue_record_put(const struct queue_facts *facts, struct buf *out);
+int queue_record_get(struct slice key, struct slice value, struct queue_facts *out);
+void exchange_record_put(const struct exchange *exchange, struct buf *out);
+int exchange_record_get(struct slice key, struct slice value, struct exchange *out);
+struct binding_ends { // a binding's record is void when an end of that name is another by now
+    struct uuid source, destination;
+};
+void binding_record_key(const struct exchange_binding *binding, const struct binding_ends *ends,
+                        struct buf *out);
+void binding_record_put(const struct exchange_binding *binding, struct buf *out);
+int binding_record_get(struct slice key, struct slice value, struct exchange_binding *out,
+                       struct binding_ends *out_ends);
+bool binding_ends_of(struct shard *shard, const struct exchange_binding *binding,
+                     struct binding_ends *out);               // false: an end is not there
+void queue_records_cut(struct shard *shard, struct buf *out); // all that is durable
+// queue_restore.c: recovery. Records in any order; then all replicas at once, when all have come.
+int queue_restore_record(struct node *node, const struct state_record *record);
+int queue_restore_build(struct node *node);
+int queue_restore_open(struct node *node); // when the logs are whole
+void queue_restore_free(struct node *node);
+// queue_changes.c, on shard 0: the topic with that id is a queue and is to be deleted; its name is
+// claimed. done may run from inside.
+void queue_change_of_topic(struct shard *shard, const struct uuid *id,
+                           void (*done)(void *arg, int err), void *arg);
+void queue_changes_fini(struct shard *shard);
+// queue_names.c
+uint64_t claim_exchange(struct slice vhost, struct slice name);
+uint64_t claim_queue(struct slice vhost, struct slice name); // its topic's
 
 // queue_host.c: the queues that live on this shard; called on it, and at recovery by the thread
 // that recovers. Opening takes the facts of a queue whose logs are there as partitions (id, level),

@@ -21,7 +21,8 @@ static struct slice key_bytes(const struct log_key *key, uint8_t out[20])
 uint32_t node_shard_of_partition(const struct node *node, const struct uuid *topic,
                                  int32_t partition)
 {
-    const struct log_key key = {*topic, partition};
+    // A queue's: all of it on one shard (node/queues.h).
+    const struct log_key key = {*topic, uuid_version(topic) == QUEUE_UUID_VERSION ? 0 : partition};
     uint8_t bytes[20];
     (void)key_bytes(&key, bytes);
     return (uint32_t)(hash64(bytes, sizeof bytes, 0) % node->options.shards_count);

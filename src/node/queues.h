@@ -52,6 +52,7 @@ void queue_topic_name(struct slice vhost, struct slice name, char out[QUEUE_TOPI
 // A number for a connection or a channel that was never used before in this process; says its
 // shard.
 uint64_t node_holder_new(struct shard *shard);
+uint32_t node_holder_shard(uint64_t holder);
 
 // ---- changes. Errors: ERR_EXISTS (there, but not equal: compare with the facts and say what
 // differs), ERR_NOT_FOUND, ERR_RESOURCE_LOCKED (another connection's exclusive queue),
@@ -79,17 +80,18 @@ struct queue_change {
     // out
     int err;
     char why[TOPIC_WHY_MAX];
-    bool made;                    // it was not there before
+    bool made;                    // it was not there before; BINDING_REMOVE: it was there
     uint64_t messages, consumers; // QUEUE_DECLARE; messages of QUEUE_DELETE
     void (*done)(struct queue_change *change);
-    struct node_call call; // node's, as the rest
-    struct list link;
-    uint32_t step;
+    struct node_call call; // node's
 };
 void queue_change_start(struct shard *shard, struct queue_change *change);
-#define QUEUES_MAX    100000 // per server
-#define BINDINGS_MAX  1000000
-#define EXCHANGES_MAX 100000
+#define QUEUES_MAX          100000 // per server
+#define BINDINGS_MAX        1000000
+#define EXCHANGES_MAX       100000
+#define VHOSTS_MAX          1000       // that "*" lets clients make
+#define QUEUE_ARGUMENTS_MAX (64 << 10) // bytes; of exchanges and bindings as well
+#define QUEUE_UUID_VERSION  8
 
 // What a queue's shard knows: counts, purge.
 struct queue_ask {

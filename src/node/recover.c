@@ -171,6 +171,10 @@ static int record_apply(void *arg, const struct state_record *record)
         return apply_broker_config(node, record);
     case STATE_GROUP_CONFIG:
         return apply_group_config(node, record);
+    case STATE_QUEUE:
+    case STATE_EXCHANGE:
+    case STATE_BINDING:
+        return queue_restore_record(node, record);
     default:
         return ERR_FORMAT_VERSION; // written by a newer version
     }
@@ -213,7 +217,10 @@ static int frame_apply(void *arg, const struct journal_replayed *frame)
         if (state_get(&in, &record) != 0)
             return ERR_CORRUPT;
         // No snapshot has it: the next one, which lets the journal forget it, must carry it.
-        if (record.kind == STATE_TOPIC || record.kind == STATE_BROKER_CONFIG)
+        static const uint32_t masters = 1U << STATE_TOPIC | 1U << STATE_BROKER_CONFIG |
+                                        1U << STATE_GROUP_CONFIG | 1U << STATE_QUEUE |
+                                        1U << STATE_EXCHANGE | 1U << STATE_BINDING;
+        if (record.kind < 32 && (masters >> record.kind & 1) != 0)
             state_put(&node->shards[0].catalogue.delta, &record);
         return record_apply(node, &record);
     }
@@ -288,24 +295,20 @@ static int shard_logs_recover(struct shard *shard)
 
 static int logs_recover(struct node *node)
 {
-    struct topic_walk walk = {node, 0};
+    struct topic_walk walk = {node, queue_restore_build(node)};
     for (uint32_t i = 0; i < node->options.shards_count;
          i++) { // settings may have come after topics
         struct shard *shard = &node->shards[i];
         MAP_FOR_SAFE (it, &shard->topics_by_id) {
             struct map_node *n = CONTAINER_OF(it, struct map_node, order);
-            struct topic_entry *e = CONTAINER_OF(n, struct topic_entry, by_id);
-            if (e->topic.overrides.count == 0)
-                e->topic.config = shard->plain_topic;
-            else
-                config_topic_effective(&e->topic.overrides, &shard->broker_overrides,
-                                       &e->topic.config);
+            topic_effective(shard, &CONTAINER_OF(n, struct topic_entry, by_id)->topic);
         }
     }
-    topic_each(&node->shards[0], topic_walk, &walk);
+    if (walk.err == 0)
+        topic_each(&node->shards[0], topic_walk, &walk);
     for (uint32_t i = 0; i < node->options.shards_count && walk.err == 0; i++)
         walk.err = shard_logs_recover(&node->shards[i]);
-    return walk.err;
+    return walk.err != 0 ? walk.err : queue_restore_open(node);
 }
 
 // ---- the steps

@@ -309,6 +309,7 @@ static void shard_maps(struct shard *shard)
     map_init(&shard->topics_by_name, topic_name_eq, shard->hash_seed);
     map_init(&shard->topics_by_id, topic_id_eq, shard->hash_seed);
     group_settings_init(shard);
+    queue_replica_init(shard);
 }
 
 static struct groups *shard_make_groups(struct shard *shard)
@@ -381,5 +382,6 @@ void shard_fini(struct shard *shard)
     map_fini(&shard->topics_by_name);
     map_fini(&shard->topics_by_id);
     group_settings_fini(shard);
+    queue_replica_fini(shard);
     config_overrides_fini(&shard->broker_overrides);
 }

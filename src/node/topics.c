@@ -116,6 +116,21 @@ void topic_name_why(struct slice name, char *why, size_t why_size)
                        shown, text, more);
 }
 
+// What is settled of a queue goes when the queue says so, what is not never.
+void topic_effective(struct shard *shard, struct topic *topic)
+{
+    if (topic->overrides.count == 0)
+        topic->config = shard->plain_topic; // computing it costs more than a topic's whole rest
+    else
+        config_topic_effective(&topic->overrides, &shard->broker_overrides, &topic->config);
+    if (!topic->queue)
+        return;
+    topic->config.retention_ms = -1;
+    topic->config.retention_bytes = -1;
+    topic->config.cleanup_delete = true;
+    topic->config.cleanup_compact = false;
+}
+
 struct topic_entry *topic_entry_add(struct shard *shard, struct topic *topic)
 {
     struct topic_entry *e = mem_zalloc(sizeof *e);
@@ -123,10 +138,7 @@ struct topic_entry *topic_entry_add(struct shard *shard, struct topic *topic)
     ASSERT(entry_by_name(shard, topic->name) == NULL);
     ASSERT(topic_entry_by_id(shard, &topic->id) == NULL);
     ASSERT(topic->partitions_count <= TOPIC_PARTITIONS_MAX);
-    if (topic->overrides.count == 0)
-        e->topic.config = shard->plain_topic; // computing it costs more than a topic's whole rest
-    else
-        config_topic_effective(&e->topic.overrides, &shard->broker_overrides, &e->topic.config);
+    topic_effective(shard, &e->topic);
     map_insert(&shard->topics_by_name, &e->by_name,
                map_hash(&shard->topics_by_name, e->topic.name));
     map_insert(&shard->topics_by_id, &e->by_id,
@@ -172,7 +184,7 @@ static void strict_ask(struct shard *shard)
 void topic_refresh(struct shard *shard, struct topic_entry *entry)
 {
     bool was_relaxed = entry->topic.config.relaxed;
-    config_topic_effective(&entry->topic.overrides, &shard->broker_overrides, &entry->topic.config);
+    topic_effective(shard, &entry->topic);
     const struct log_options options = partition_log_options(&entry->topic.config);
     for (uint32_t i = 0; i < entry->topic.partitions_count; i++) {
         const struct log_key key = {entry->topic.id, (int32_t)i};
@@ -182,4 +194,51 @@ void topic_refresh(struct shard *shard, struct topic_entry *entry)
     }
     if (was_relaxed && !entry->topic.config.relaxed && shard->started)
         strict_ask(shard);
+    const struct uuid *id = &entry->topic.id;
+    if (entry->topic.queue && node_shard_of_partition(shard->node, id, 0) == shard->index)
+        queue_host_retention(shard, id, entry->topic.config.retention_after_ack_ms);
+}
+
+// ---- what changes of the catalogue do on every shard
+
+void topic_partitions_make(struct shard *shard, const struct topic *topic, uint32_t from)
+{
+    const struct log_options options = partition_log_options(&topic->config);
+    for (uint32_t i = from; i < topic->partitions_count; i++) {
+        const struct log_key key = {topic->id, (int32_t)i};
+        struct partition *p = NULL;
+        if (node_shard_of_partition(shard->node, &topic->id, (int32_t)i) != shard->index)
+            continue;
+        int err = partition_make(shard, &key, &options, &p);
+        ASSERT(err == 0);
+        p->known = true;
+    }
+}
+
+void topic_make(struct shard *shard, const struct topic *topic)
+{
+    struct topic copy = *topic;
+    copy.name = slice_of(mem_dup(topic->name.data, topic->name.len), topic->name.len);
+    config_overrides_copy(&copy.overrides, &topic->overrides);
+    struct topic_entry *e = topic_entry_add(shard, &copy);
+    topic_partitions_make(shard, &e->topic, 0);
+}
+
+void partitions_drop(struct shard *shard, const struct uuid *id, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct log_key key = {*id, (int32_t)i};
+        struct partition *p = partition_find(shard, &key);
+        if (p != NULL)
+            partition_drop(p);
+    }
+}
+
+void topic_drop(struct shard *shard, const struct uuid *id)
+{
+    struct topic_entry *e = topic_entry_by_id(shard, id);
+    ASSERT(e != NULL);
+    groups_topic_deleted(shard->groups, e->topic.name);
+    partitions_drop(shard, id, e->topic.partitions_count);
+    topic_entry_remove(shard, e);
 }

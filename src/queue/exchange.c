@@ -2,6 +2,8 @@
 //
 // Exchanges, queues as destinations, and bindings: what is there, added, removed, found. How a
 // message goes through them is exchange_route.c.
+#include "queue/exchange.h"
+
 #include <string.h>
 
 #include "base/assert.h"
@@ -121,10 +123,12 @@ const struct exchange *exchange_find(const struct exchanges *exchanges, struct s
     return x != NULL ? &x->facts : NULL;
 }
 
-bool exchange_bound(const struct exchanges *exchanges, const struct exchange_binding *binding)
+const struct exchange_binding *exchange_bound(const struct exchanges *exchanges,
+                                              const struct exchange_binding *binding)
 {
     const struct exchange_vhost *v = exchange_vhost_find(exchanges, binding->vhost);
-    return v != NULL && binding_find(v, binding) != NULL;
+    const struct binding *b = v != NULL ? binding_find(v, binding) : NULL;
+    return b != NULL ? &b->facts : NULL;
 }
 
 // ---- exchanges

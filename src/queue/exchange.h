@@ -86,7 +86,9 @@ void exchanges_queue_remove(struct exchanges *exchanges, struct slice vhost, str
 int exchange_bind(struct exchanges *exchanges, const struct exchange_binding *binding);
 // ERR_NOT_FOUND: no such binding.
 int exchange_unbind(struct exchanges *exchanges, const struct exchange_binding *binding);
-bool exchange_bound(const struct exchanges *exchanges, const struct exchange_binding *binding);
+// The binding as it is kept; NULL: it is not there.
+const struct exchange_binding *exchange_bound(const struct exchanges *exchanges,
+                                              const struct exchange_binding *binding);
 
 // In order of making. fn returns false to stop. vhost null: all.
 void exchanges_each(const struct exchanges *exchanges, struct slice vhost,
