@@ -53,7 +53,8 @@ struct message { // all slices are borrowed
 
 // The size a message takes in a batch, about: for flushing in time.
 size_t message_size(const struct message *message);
-// Adds it to a batch that is being built. The headers weir.* come first.
+// Adds it to a batch that is being built. The headers weir.* come first. `scratch` is working
+// memory. A null routing key without exchange is the queue's own and left out.
 void message_put(struct batch_builder *bb, struct buf *scratch, const struct message *message);
 // From a record of a batch; slices point into the record. A header weir.* that is malformed is
 // ignored: a stranger may have produced it. `headers` of the result are the door's and unknown

@@ -80,7 +80,7 @@ struct wire_field {
     uint8_t since, until; // versions that have the field, both included
     uint8_t null_since, null_until;
     uint8_t bit;      // WIRE_BIT: which one of its octet; bit 0 begins an octet
-    bool table : 1; // WIRE_BYTES: they hold a field table of AMQP
+    bool table : 1;   // WIRE_BYTES: they hold a field table of AMQP
     bool natural : 1; // an integer whose member is unsigned
 };
 
