@@ -31,7 +31,7 @@ void blob_unref(struct blob *b);       // accepts NULL
 // blob without a copy. What it turns out to need is taken from the budget by force; out is empty
 // then and may be begun again.
 void blob_build_begin(struct buf *out, size_t max);
-#define BLOB_BUILD_AT sizeof(struct blob)                            // where the first byte goes
+#define BLOB_BUILD_AT sizeof(struct blob) // where in the buffer its first byte is
 struct blob *blob_build_end(struct buf *out, struct budget *budget); // out->err is 0
 
 // A piece of a blob; holds a reference where the owner says so.

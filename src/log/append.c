@@ -178,7 +178,7 @@ void log_tail_pop(struct log *log)
     tail_pop(&log->tail);
     if (log->unwritten_from < log->tail.first)
         log->unwritten_from = log->tail.first;
-    budget_give(store->o.tail_budget, bytes);
+    budget_give(log_budget(log), bytes);
     store->stats.tail_bytes -= bytes;
     if (tail_empty(&log->tail))
         list_remove(&log->tail_link);
@@ -378,10 +378,10 @@ int log_append(struct log *log, struct blob_piece piece, const struct batch *bat
     // it is kept for deletions, which make room, and for what is too small to wait.
     if (store->nospace && !log->options.memory)
         return ERR_NOSPACE;
-    int err = store_take(store, piece.len);
-    if (err != 0)
-        return err;
     bool memory = log->options.memory;
+    int err = memory ? budget_take(log_budget(log), piece.len) : store_take(store, piece.len);
+    if (err != 0)
+        return memory ? ERR_AGAIN : err;
     log_relax(log);
     log->unjournalled |= log->options.relaxed;
     struct segment *s = log_active(log);

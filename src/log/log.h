@@ -41,12 +41,14 @@ struct log_store_options {
     struct io *recovery;        // the worker that recovery runs on; NULL: no recovery
     struct io *writer, *reader; // workers
     struct journal_port *port;
-    struct budget *tail_budget;  // memory of all tails; above it, tails are written and dropped
-    struct budget *read_budget;  // blobs of cold reads, which find nothing beyond it; NULL: not
-                                 // accounted
-    uint64_t tail_bytes_per_log; // kept in memory for readers, if the budget allows
-    uint64_t write_min_bytes;    // a log with that much unwritten is written
-    uint32_t files_max;          // open files per worker
+    struct budget *tail_budget;   // memory of all tails; above it, tails are written and dropped
+    struct budget *memory_budget; // of logs in memory, which give nothing back until they are
+                                  // trimmed; NULL: tail_budget
+    struct budget *read_budget;   // blobs of cold reads, which find nothing beyond it; NULL: not
+                                  // accounted
+    uint64_t tail_bytes_per_log;  // kept in memory for readers, if the budget allows
+    uint64_t write_min_bytes;     // a log with that much unwritten is written
+    uint32_t files_max;           // open files per worker
     // On the shard: a worker's write or sync failed for good (not "disk full", which is waited
     // out): the process stops.
     void (*fatal)(void *arg, int err, const char *what);

@@ -102,6 +102,7 @@ struct job {
 void job_post(struct job *job, struct io *worker);
 void store_wake(struct log_store *store); // makes sure that another turn comes
 void store_fail(struct log_store *store, int err, const char *what);
+struct budget *log_budget(const struct log *log); // of its tail
 int store_take(struct log_store *store,
                size_t bytes);     // tail budget; reclaims. ERR_LIMIT, ERR_NOSPACE
 void log_settle(struct log *log); // a deleted log ends when nothing is under way for it

@@ -89,6 +89,12 @@ void log_store_set_port(struct log_store *s, struct journal_port *port)
     io_post(s->o.shard, &s->start);
 }
 
+struct budget *log_budget(const struct log *log)
+{
+    const struct log_store_options *o = &log->store->o;
+    return log->options.memory && o->memory_budget != NULL ? o->memory_budget : o->tail_budget;
+}
+
 static void log_free(struct log *log)
 {
     struct log_store *store = log->store;
@@ -99,7 +105,7 @@ static void log_free(struct log *log)
                             &log->dirty_link, &log->cut_link,   &log->work_link};
     for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
         list_remove(links[i]);
-    budget_give(store->o.tail_budget, log->tail.bytes);
+    budget_give(log_budget(log), log->tail.bytes);
     store->stats.tail_bytes -= log->tail.bytes;
     store->stats.unwritten_bytes -= log->unwritten_bytes;
     store->stats.logs--;
@@ -193,7 +199,7 @@ void store_fail(struct log_store *store, int err, const char *what)
 int log_create(struct log_store *store, const struct log_key *key,
                const struct log_options *options, struct log **out)
 {
-    if (options->segment_bytes == 0 || key->partition < 0)
+    if ((options->segment_bytes == 0 && !options->memory) || key->partition < 0)
         return ERR_INVALID;
     struct log *log = mem_zalloc(sizeof *log);
     struct list *links[] = {&log->write_link, &log->moved_link, &log->tail_link, &log->dirty_link,

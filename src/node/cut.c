@@ -9,7 +9,7 @@
 #include "base/bugs.h"
 #include "base/endian.h"
 #include "base/err.h"
-#include "node/node_int.h"
+#include "node/queues_int.h"
 
 static void node_records(struct shard *shard, struct buf *out)
 {
@@ -91,6 +91,7 @@ static void before_durable(struct journal_barrier *barrier, int err)
         catalogue_cut(shard, cut->full, out);
     }
     groups_cut(shard->groups, cut->full, out);
+    queues_cut(shard->queues->room, cut->full, out);
     producers_records(shard, cut->full || shard->producers_full, out);
     shard->cut.logs = (struct log_cut){
         .full = cut->full,
@@ -119,5 +120,6 @@ void shard_cut_settled(void *arg, bool installed)
     if (shard->index == 0)
         catalogue_settled(shard, installed);
     groups_settled(shard->groups, installed);
+    queues_settled(shard->queues->room, installed);
     log_store_settled(shard->store, installed);
 }

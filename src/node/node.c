@@ -15,7 +15,7 @@
 #include "base/endian.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "node/node_int.h"
+#include "node/queues_int.h"
 
 static const uint8_t node_edges[] = {
     [NODE_STARTING] = 1U << NODE_RUNNING | 1U << NODE_FAILED | 1U << NODE_STOPPING,
@@ -289,6 +289,7 @@ static void shard_close(struct node_broadcast *broadcast, struct node_call *call
     if (shard->index == 0)
         io_timer_stop(shard->io, &shard->trim.timer);
     groups_stop(shard->groups);
+    queues_stop(shard->queues->room);
     shard->stop_call = call;
     shard->stop_barrier.fn = stop_durable;
     journal_barrier(shard->port, &shard->stop_barrier);
@@ -339,7 +340,11 @@ void node_destroy(struct node *node)
         actor_stop(node->shards[i].reader);
     }
     for (uint32_t i = 0; i < node->options.shards_count; i++)
+        node_queues_end(node->shards[i].queues);
+    for (uint32_t i = 0; i < node->options.shards_count; i++)
         shard_fini(&node->shards[i]);
+    for (uint32_t i = 0; i < node->options.shards_count; i++)
+        node_queues_destroy(node->shards[i].queues);
     for (uint32_t i = 0; node->options.destroy_doors != NULL && i < node->options.shards_count; i++)
         node->options.destroy_doors(node->options.arg, &node->shards[i]);
     queue_restore_free(node); // of a recovery that failed

@@ -87,7 +87,8 @@ struct shard {
     struct topic_config plain_topic; // what a topic without overrides gets
     struct queue_replica replica;
     struct catalogue catalogue;
-    struct budget requests, tails, reads;
+    struct list stalled; // produce.c: batches of queues that wait for room
+    struct budget requests, tails, memory_logs, reads;
     struct io_timer tick;
     struct memory_trim trim;
     struct shard_cut cut;
@@ -288,7 +289,9 @@ void queue_host_retention(struct shard *shard, const struct uuid *id, int64_t af
 
 // compacted.c: what a compacted topic asks of a batch besides
 int compacted_admit(struct shard *shard, const struct batch *b, struct produce_part *p);
-// produce.c: a bit per shard that owns any of the parts (each struct begins with struct part)
+// produce.c: tries again what found no room
+void produce_stalled(struct shard *shard);
+// A bit per shard that owns any of the parts (each struct begins with struct part)
 uint64_t shards_named(struct shard *shard, const void *parts, uint32_t count, size_t part_size);
 
 #define NODE_SHARDS_MAX         64

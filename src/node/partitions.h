@@ -41,6 +41,7 @@ struct produce_part {
     const char *rejected_why;
     int64_t last_offset;
     struct log_waiter waiter; // node's, as the rest below
+    struct list stalled_link;
     bool waiting;
     struct produce_leg *leg;
 };
@@ -51,8 +52,10 @@ struct produce {
     // Parts that are not durable by then are answered with ERR_REQUEST_TIMED_OUT; they may become
     // durable all the same. 0: however long it takes.
     int64_t timeout_ms;
-    // The node's own batches, for queues: neither checked nor bounded by the topic's settings, and
-    // the log of a queue in memory has no topic at all.
+    // The node's own batches, for queues: neither checked nor bounded by the topic's settings; the
+    // log of a queue in memory has no topic at all. Where there is no room on the disk or in the
+    // tail they wait, since nobody would send them again, and what would have gone to a queue that
+    // is gone is no error.
     bool internal;
     struct request_context *context;
     // When all parts are appended or refused: what needs no disk need not wait for it. err: the

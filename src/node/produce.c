@@ -27,13 +27,20 @@ static struct produce *leg_request(const struct produce_leg *leg)
     return CONTAINER_OF(leg->leg.legs, struct produce, legs);
 }
 
+// RabbitMQ confirms what a queue would have had that is gone.
+static int part_err(const struct produce *r, int err)
+{
+    bool gone = err == ERR_UNKNOWN_TOPIC_ID || err == ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    return r->internal && gone ? 0 : err;
+}
+
 static void part_durable(struct log_waiter *waiter, int err)
 {
     struct produce_part *p = CONTAINER_OF(waiter, struct produce_part, waiter);
     ASSERT(p->waiting);
     p->waiting = false;
     if (err != 0) {
-        p->part.err = err;
+        p->part.err = part_err(leg_request(p->leg), err);
         p->base_offset = -1;
     }
     leg_settle(&p->leg->leg);
@@ -150,8 +157,37 @@ static int part_append(struct partition *partition, struct produce_part *p, cons
     return 0;
 }
 
+// False: there is no room for it now, and it is one that waits.
+static bool part_try(struct shard *shard, struct produce_leg *leg, struct produce_part *p)
+{
+    const struct produce *r = leg_request(leg);
+    struct partition *partition = part_begin(shard, &p->part);
+    if (partition == NULL)
+        return true;
+    const struct topic *topic = topic_by_id(shard, &p->part.topic);
+    ASSERT(topic != NULL || r->internal);
+    struct batch b;
+    if (r->internal)
+        batch_admit_internal(shard, topic != NULL ? &topic->config : NULL, p, &b);
+    else
+        p->part.err = batch_admit(shard, &topic->config, p, &b);
+    if (p->part.err == 0)
+        p->part.err = part_append(partition, p, &b);
+    if (p->part.err == ERR_AGAIN || p->part.err == ERR_NOSPACE)
+        return !r->internal || topic == NULL; // a log in memory will not find room by waiting
+    if (p->part.err != 0 || r->acks == 0)
+        return true;
+    ASSERT(p->last_offset >= p->base_offset);
+    leg_wait(&leg->leg);
+    p->waiting = true;
+    p->waiter.fire = part_durable;
+    log_wait(partition->log, &p->waiter, p->last_offset + 1);
+    return true;
+}
+
 static void part_run(struct shard *shard, struct produce_leg *leg, struct produce_part *p)
 {
+    const struct produce *r = leg_request(leg);
     p->base_offset = -1;
     p->append_time_ms = -1;
     p->why = NULL;
@@ -159,25 +195,30 @@ static void part_run(struct shard *shard, struct produce_leg *leg, struct produc
     p->rejected_count = 0;
     p->waiting = false;
     p->leg = leg;
-    struct partition *partition = part_begin(shard, &p->part);
-    if (partition == NULL)
-        return;
-    const struct topic *topic = topic_by_id(shard, &p->part.topic);
-    ASSERT(topic != NULL || leg_request(leg)->internal);
-    struct batch b;
-    if (leg_request(leg)->internal)
-        batch_admit_internal(shard, topic != NULL ? &topic->config : NULL, p, &b);
-    else
-        p->part.err = batch_admit(shard, &topic->config, p, &b);
-    if (p->part.err == 0)
-        p->part.err = part_append(partition, p, &b);
-    if (p->part.err != 0 || leg_request(leg)->acks == 0)
-        return;
-    ASSERT(p->last_offset >= p->base_offset);
-    leg_wait(&leg->leg);
-    p->waiting = true;
-    p->waiter.fire = part_durable;
-    log_wait(partition->log, &p->waiter, p->last_offset + 1);
+    list_init(&p->stalled_link);
+    // Behind what waits: a queue's messages stay in order.
+    bool behind =
+        r->internal && !list_empty(&shard->stalled) && topic_by_id(shard, &p->part.topic) != NULL;
+    if (behind || !part_try(shard, leg, p)) {
+        leg_wait(&leg->leg);
+        p->part.err = 0;
+        list_push_back(&shard->stalled, &p->stalled_link);
+    }
+    p->part.err = part_err(r, p->part.err);
+}
+
+void produce_stalled(struct shard *shard)
+{
+    for (struct list *it; (it = list_first(&shard->stalled)) != NULL;) {
+        struct produce_part *p = CONTAINER_OF(it, struct produce_part, stalled_link);
+        if (!part_try(shard, p->leg, p)) {
+            p->part.err = 0;
+            return;
+        }
+        list_remove(it);
+        p->part.err = part_err(leg_request(p->leg), p->part.err);
+        leg_settle(&p->leg->leg);
+    }
 }
 
 static void leg_appended(struct io_msg *msg);

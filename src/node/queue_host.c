@@ -220,6 +220,55 @@ void node_queues_destroy(struct node_queues *nq)
     mem_free(nq);
 }
 
+// ---- counters
+
+struct status_walk {
+    const struct node_queues *nq;
+    struct status_queues *out;
+};
+
+static void status_add(struct status_queues *out, const struct queue_stats *s)
+{
+    out->ready += s->ready;
+    out->unacked += s->leased;
+    out->consumers += s->consumers;
+    out->delivered += s->delivered;
+    out->redelivered += s->redelivered;
+    out->acked += s->settled;
+    out->requeued += s->released;
+    out->rejected += s->rejected;
+    out->expired += s->expired;
+    out->dead_lettered += s->dead_lettered;
+}
+
+static bool status_queue(void *arg, const struct queue_facts *facts)
+{
+    const struct status_walk *walk = arg;
+    struct queue *queue = queue_by_id(walk->nq->room, &facts->id);
+    struct queue_stats stats;
+    if (queue == NULL)
+        return true; // another shard's
+    queue_stats(queue, &stats);
+    status_add(walk->out, &stats);
+    walk->out->queues++;
+    return true;
+}
+
+void node_queues_status(const struct node_queues *nq, struct status_queues *out)
+{
+    const struct publish_stats *p = &nq->publisher.stats;
+    struct status_walk walk = {nq, out};
+    *out = (struct status_queues){
+        .published = p->published,
+        .unroutable = p->unroutable,
+        .copies = p->copies,
+        .batches = p->batches,
+        .flights = p->flights,
+    };
+    status_add(out, &nq->closed);
+    queue_facts_each(nq->shard, status_queue, &walk);
+}
+
 // ---- the turn's end
 
 static void woken(struct io_msg *msg)

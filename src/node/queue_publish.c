@@ -143,13 +143,13 @@ static void flight_done(struct produce *produce)
 
 static void batch_seal(struct publish_batch *b, struct budget *budget, struct produce_part *part)
 {
-    size_t at = b->builder.start;
+    ASSERT(b->builder.start == BLOB_BUILD_AT);
     int err = batch_build_end(&b->builder);
     ASSERT(err == 0); // it was kept within its limits
-    size_t len = b->bytes.len - at;
+    size_t len = b->bytes.len - BLOB_BUILD_AT;
     *part = (struct produce_part){.part = {.topic = b->key.topic, .partition = b->key.partition}};
     part->part.current_leader_epoch = -1;
-    part->records = (struct blob_piece){blob_build_end(&b->bytes, budget), at, len};
+    part->records = (struct blob_piece){blob_build_end(&b->bytes, budget), 0, len};
     mem_free(b);
 }
 
@@ -188,6 +188,13 @@ static void flight_leave(struct shard *shard)
     p->stats.batches += count;
     list_push_back(&p->flights, &f->link);
     produce_start(shard, &f->produce);
+}
+
+// Behind the mail, as at a turn's end: see node_queues_turn_end.
+static void flight_leave_early(struct shard *shard)
+{
+    mail_turn_end(shard);
+    flight_leave(shard);
 }
 
 void publisher_turn_end(struct shard *shard)
@@ -270,10 +277,10 @@ static int publish_copy(struct shard *shard, const struct publish *publish,
     const uint32_t level = publish->priority < q->levels ? publish->priority : q->levels - 1;
     const struct log_key key = {q->id, (int32_t)level};
     if (p->bytes > 0 && p->bytes + bytes > FLIGHT_BYTES_MAX)
-        flight_leave(shard);
+        flight_leave_early(shard);
     struct publish_batch *b = batch_of(p, &key, now_ms);
     if (b->builder.header.records_count > 0 && b->bytes.len + bytes > BATCH_BYTES_MAX) {
-        flight_leave(shard);
+        flight_leave_early(shard);
         b = batch_of(p, &key, now_ms);
     }
     int err = publish_pay(shard, bytes);

@@ -75,6 +75,7 @@ struct node_queues {
     bool wake_posted;
 };
 void node_queues_start(struct node_queues *nq); // with the shard
+void node_queues_status(const struct node_queues *nq, struct status_queues *out);
 // First for every shard, then destroy for each: rooms know consumers in other shards' memory.
 void node_queues_end(struct node_queues *nq);
 

@@ -129,6 +129,13 @@ static int apply_group(struct node *node, const struct state_record *r)
     return groups_restore_record(node->shards[owner].groups, r);
 }
 
+static int apply_leases(struct node *node, const struct state_record *r)
+{
+    struct log_key key;
+    int err = queues_record_key(r, &key);
+    return err != 0 ? err : queues_restore_record(shard_queues(owner_of(node, &key)), r);
+}
+
 static int apply_broker_config(struct node *node, const struct state_record *r)
 {
     const struct config_change change = {r->value.data != NULL ? CONFIG_SET : CONFIG_DELETE, r->key,
@@ -167,6 +174,8 @@ static int record_apply(void *arg, const struct state_record *record)
     case STATE_OFFSET:
     case STATE_GROUP:
         return apply_group(node, record);
+    case STATE_LEASES:
+        return apply_leases(node, record);
     case STATE_BROKER_CONFIG:
         return apply_broker_config(node, record);
     case STATE_GROUP_CONFIG:
@@ -208,6 +217,13 @@ static int frame_of_log(struct node *node, const struct journal_replayed *frame)
     return 0;
 }
 
+static int frame_of_queue(struct node *node, const struct journal_replayed *frame)
+{
+    struct log_key key;
+    int err = queues_frame_key(frame, &key);
+    return err != 0 ? err : queues_replay(shard_queues(owner_of(node, &key)), frame);
+}
+
 static int frame_apply(void *arg, const struct journal_replayed *frame)
 {
     struct node *node = arg;
@@ -227,6 +243,8 @@ static int frame_apply(void *arg, const struct journal_replayed *frame)
     if (frame->kind == JOURNAL_BATCH || frame->kind == JOURNAL_REFERENCE ||
         frame->kind == JOURNAL_LOG_START)
         return frame_of_log(node, frame);
+    if (frame->kind == JOURNAL_LEASE)
+        return frame_of_queue(node, frame);
     return ERR_FORMAT_VERSION;
 }
 

@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "node/node_int.h"
+#include "node/queues_int.h"
 
 // What may be appended and not yet durable, per shard, before its appending connections pause.
 #define UNDURABLE_MAX_BYTES (64U << 20)
@@ -105,7 +105,9 @@ bool shard_appends_blocked(const struct shard *shard)
 
 static void pressure_check(struct shard *shard)
 {
-    uint64_t open_bytes = journal_port_bytes(shard->port);
+    // What was published and lies on another shard, or on its way there, counts here: there is
+    // nobody else who could pause its publishers.
+    uint64_t open_bytes = journal_port_bytes(shard->port) + shard->queues->publisher.flights_bytes;
     if (!shard->blocked) {
         shard->blocked = open_bytes > UNDURABLE_MAX_BYTES;
         return;
@@ -122,6 +124,8 @@ static void turn_end(void *arg)
 {
     struct shard *shard = arg;
     ASSERT(shard->started);
+    produce_stalled(shard);
+    node_queues_turn_end(shard->queues);
     log_store_turn_end(shard->store);
     journal_flush(shard->port);
     pressure_check(shard);
@@ -215,6 +219,7 @@ static void tick(struct io_timer *timer)
         if (p->producers != NULL)
             (void)producers_expire(p->producers, now_ms - shard->broker.producer_expiration_ms);
     }
+    queues_tick(shard->queues->room, now_ms);
     io_timer_start(shard->io, timer,
                    io_now_ns(shard->io) + shard->broker.retention_check_ms * 1000000);
 }
@@ -236,6 +241,7 @@ void shard_start(struct shard *shard)
     io_on_turn_end(shard->io, turn_end, shard);
     groups_start(shard->groups, shard->io, shard->port);
     groups_topics_check(shard->groups, topic_known, shard);
+    node_queues_start(shard->queues);
     if (shard->index == 0)
         trim_start(shard);
     io_timer_init(&shard->tick, tick);
@@ -339,19 +345,23 @@ int shard_init(struct node *node, uint32_t index)
     shard_broker_changed(shard);
     budget_init(&shard->requests, share / 2, &node->memory);
     budget_init(&shard->tails, share / 4, &node->memory);
+    budget_init(&shard->memory_logs, share / 4, &node->memory);
     budget_init(&shard->reads, share / 8, &node->memory);
     int err = shard_actors(shard);
     if (err != 0)
         return err;
     shard_maps(shard);
+    list_init(&shard->stalled);
     catalogue_init(shard);
     shard->groups = shard_make_groups(shard);
+    shard->queues = node_queues_create(shard);
     const struct log_store_options o = {
         .shard = shard->io,
         .writer = shard->writer,
         .reader = shard->reader,
         .recovery = node->journal_io,
         .tail_budget = &shard->tails,
+        .memory_budget = &shard->memory_logs,
         .read_budget = &shard->reads,
         .tail_bytes_per_log = shard->broker.tail_bytes,
         .write_min_bytes = scale->write_min_bytes != 0 ? scale->write_min_bytes : 256U << 10,

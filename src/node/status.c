@@ -6,7 +6,27 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "node/node_int.h"
+#include "node/queues_int.h"
+
+static void queues_add(struct status_queues *to, const struct status_queues *from)
+{
+    to->queues += from->queues;
+    to->ready += from->ready;
+    to->unacked += from->unacked;
+    to->consumers += from->consumers;
+    to->delivered += from->delivered;
+    to->redelivered += from->redelivered;
+    to->acked += from->acked;
+    to->requeued += from->requeued;
+    to->rejected += from->rejected;
+    to->expired += from->expired;
+    to->dead_lettered += from->dead_lettered;
+    to->published += from->published;
+    to->unroutable += from->unroutable;
+    to->copies += from->copies;
+    to->batches += from->batches;
+    to->flights += from->flights;
+}
 
 static void logs_add(struct log_store_stats *to, const struct log_store_stats *from)
 {
@@ -28,6 +48,7 @@ static void logs_add(struct log_store_stats *to, const struct log_store_stats *f
 struct shard_status { // what one shard answers with; its own memory until it is gathered
     struct shard_counters counters;
     struct log_store_stats logs;
+    struct status_queues queues;
     uint64_t partitions, groups;
 };
 
@@ -43,6 +64,7 @@ static void status_run(struct node_broadcast *broadcast, struct node_call *call)
     log_store_stats(shard->store, &s->logs);
     groups_stats(shard->groups, &groups);
     s->groups = groups.groups;
+    node_queues_status(shard->queues, &s->queues);
     node_call_reply(call);
 }
 
@@ -56,6 +78,7 @@ static void counters_add(struct status *to, const struct shard_status *from)
     to->partitions += from->partitions;
     to->groups += from->groups;
     logs_add(&to->logs, &from->logs);
+    queues_add(&to->queues, &from->queues);
     for (size_t i = 0; i < sizeof to->classes / sizeof to->classes[0]; i++)
         histogram_merge(&to->classes[i].produce_ns, &from->counters.classes[i].produce_ns);
 }

@@ -10,6 +10,12 @@
 struct status_class {
     struct histogram produce_ns; // request read to durable answer ready
 };
+struct status_queues {
+    uint64_t queues, ready, unacked, consumers; // now
+    uint64_t delivered, redelivered, acked, requeued, rejected, expired, dead_lettered;
+    uint64_t published, unroutable;    // messages
+    uint64_t copies, batches, flights; // of messages in queues, and what they left in
+};
 struct status {
     int64_t uptime_ms;
     uint64_t connections, requests, request_errors, bytes_in,
@@ -20,6 +26,7 @@ struct status {
     struct checkpoint_stats checkpoints;
     int64_t memory_used, memory_limit;
     struct status_class classes[3];
+    struct status_queues queues;
 };
 struct shard_status;
 struct status_request {
