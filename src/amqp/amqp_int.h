@@ -76,6 +76,7 @@ uint64_t amqp_conn_id(const struct amqp_conn *conn); // the owner of exclusive q
 struct slice amqp_conn_vhost(const struct amqp_conn *conn);
 struct slice amqp_conn_user(const struct amqp_conn *conn);
 uint32_t amqp_conn_can(const struct amqp_conn *conn);
+uint32_t amqp_conn_frame_max(const struct amqp_conn *conn);
 struct list *amqp_conn_owned(struct amqp_conn *conn); // queue.c's: exclusive queues
 
 // How many bytes a connection may still be given. 0: the client does not read as fast as it is

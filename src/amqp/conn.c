@@ -81,6 +81,11 @@ uint32_t amqp_conn_can(const struct amqp_conn *conn)
     return conn->can;
 }
 
+uint32_t amqp_conn_frame_max(const struct amqp_conn *conn)
+{
+    return conn->frame_max;
+}
+
 struct list *amqp_conn_owned(struct amqp_conn *conn)
 {
     return &conn->owned;

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Changes to the catalogue, from a method's arguments to its answer.
+#include "amqp/change.h"
+
+#include "base/mem.h"
+
+#define FIXED_BYTES 4096U // of a change, besides the copies
+
+struct amqp_change *amqp_change_new(struct amqp_channel *ch, uint32_t method, bool no_wait,
+                                    enum queue_change_kind kind, size_t bytes)
+{
+    struct amqp_session *s = ch->session;
+    size_t charged = sizeof(struct amqp_change) + FIXED_BYTES + bytes;
+    if (budget_take(shard_request_budget(s->shard), charged) != 0) {
+        amqp_fail_err(ch, method, ERR_BUDGET, "");
+        return NULL;
+    }
+    struct amqp_change *c = mem_zalloc(sizeof *c);
+    c->shard = s->shard;
+    c->method = method;
+    c->no_wait = no_wait;
+    c->charged_bytes = charged;
+    c->change.kind = kind;
+    c->change.owner = amqp_conn_id(ch->conn);
+    arena_init(&c->arena, FIXED_BYTES + bytes * 2);
+    return c;
+}
+
+struct slice amqp_change_copy(struct amqp_change *c, struct slice s)
+{
+    struct slice copy = arena_slice(&c->arena, s);
+    ASSERT(copy.data != NULL || s.data == NULL); // its size was told
+    return copy;
+}
+
+void amqp_change_free(struct amqp_change *c)
+{
+    budget_give(shard_request_budget(c->shard), c->charged_bytes);
+    arena_fini(&c->arena);
+    mem_free(c);
+}
+
+static void change_done(struct queue_change *change)
+{
+    struct amqp_change *c = CONTAINER_OF(change, struct amqp_change, change);
+    amqp_wait_end(&c->wait);
+    c->again = false;
+    if (c->wait.channel != NULL)
+        c->answer(c, c->wait.channel);
+    if (!c->again)
+        amqp_change_free(c);
+}
+
+static void change_drop(struct amqp_wait *wait)
+{
+    amqp_change_free(CONTAINER_OF(wait, struct amqp_change, wait));
+}
+
+void amqp_change_start(struct amqp_change *c, struct amqp_channel *ch,
+                       void (*answer)(struct amqp_change *c, struct amqp_channel *ch))
+{
+    c->answer = answer;
+    c->again = true;
+    c->change.err = 0;
+    c->change.done = change_done;
+    amqp_wait_begin(ch->conn, ch, &c->wait, true, change_drop);
+    queue_change_start(c->shard, &c->change);
+}
+
+void amqp_change_ok(struct amqp_change *c, struct amqp_channel *ch, uint32_t ok)
+{
+    static const uint8_t nothing[8];
+    if (c->change.err != 0)
+        amqp_fail_err(ch, c->method, c->change.err, c->change.why);
+    else if (!c->no_wait)
+        amqp_send(ch, ok, nothing);
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Class queue (AMQP 0-9-1 section 1.7; arguments as in RabbitMQ): bind, unbind, purge, delete.
+// queue_declare.c has the rest.
+#include "amqp/arguments.h"
+#include "amqp/binding.h"
+#include "amqp/change.h"
+#include "base/mem.h"
+
+// ---- bind, unbind
+
+// Without a queue and without a key, the key is the queue declared last.
+static bool names(struct amqp_channel *ch, struct amqp_binding *b)
+{
+    bool both = b->destination.len == 0 && b->key.len == 0;
+    if (!amqp_queue_name(ch, b->method, b->destination, &b->destination))
+        return false;
+    if (both)
+        b->key = b->destination;
+    return true;
+}
+
+void amqp_queue_bind_handle(struct amqp_channel *ch, const struct amqp_queue_bind *m)
+{
+    struct amqp_binding binding = {
+        .method = AMQP_QUEUE_BIND,
+        .answer = AMQP_QUEUE_BIND_OK,
+        .no_wait = m->no_wait,
+        .source = m->exchange,
+        .destination = m->queue,
+        .key = m->routing_key,
+        .arguments = m->arguments,
+    };
+    if (names(ch, &binding))
+        amqp_bind(ch, &binding);
+}
+
+void amqp_queue_unbind_handle(struct amqp_channel *ch, const struct amqp_queue_unbind *m)
+{
+    struct amqp_binding binding = {
+        .method = AMQP_QUEUE_UNBIND,
+        .answer = AMQP_QUEUE_UNBIND_OK,
+        .remove = true,
+        .source = m->exchange,
+        .destination = m->queue,
+        .key = m->routing_key,
+        .arguments = m->arguments,
+    };
+    if (names(ch, &binding))
+        amqp_bind(ch, &binding);
+}
+
+// ---- purge
+
+struct purge {
+    struct queue_ask ask;
+    struct amqp_wait wait;
+    struct shard *shard;
+    bool no_wait;
+    struct slice name; // in `text`
+    uint8_t text[MESSAGE_NAME_MAX];
+};
+
+static void purge_free(struct purge *p)
+{
+    budget_give(shard_request_budget(p->shard), sizeof *p);
+    mem_free(p);
+}
+
+static void purge_drop(struct amqp_wait *wait)
+{
+    purge_free(CONTAINER_OF(wait, struct purge, wait));
+}
+
+static void purge_done(struct queue_ask *ask)
+{
+    struct purge *p = CONTAINER_OF(ask, struct purge, ask);
+    amqp_wait_end(&p->wait);
+    struct amqp_channel *ch = p->wait.channel;
+    if (ch != NULL && ask->err == ERR_NOT_FOUND)
+        amqp_fail_no_queue(ch, AMQP_QUEUE_PURGE, p->name);
+    else if (ch != NULL && ask->err != 0)
+        amqp_fail_err(ch, AMQP_QUEUE_PURGE, ask->err, "");
+    else if (ch != NULL && !p->no_wait)
+        amqp_send(ch, AMQP_QUEUE_PURGE_OK,
+                  &(struct amqp_queue_purge_ok){.message_count = amqp_count(ask->purged)});
+    purge_free(p);
+}
+
+void amqp_queue_purge_handle(struct amqp_channel *ch, const struct amqp_queue_purge *m)
+{
+    struct shard *shard = ch->session->shard;
+    struct slice name;
+    if (!amqp_queue_name(ch, AMQP_QUEUE_PURGE, m->queue, &name))
+        return;
+    const struct queue_facts *queue = amqp_queue_for(ch, AMQP_QUEUE_PURGE, name);
+    if (queue == NULL)
+        return;
+    if (budget_take(shard_request_budget(shard), sizeof(struct purge)) != 0) {
+        amqp_fail_err(ch, AMQP_QUEUE_PURGE, ERR_BUDGET, "");
+        return;
+    }
+    struct purge *p = mem_zalloc(sizeof *p);
+    p->shard = shard;
+    p->no_wait = m->no_wait;
+    p->name = slice_of(p->text, name.len);
+    for (size_t i = 0; i < name.len; i++)
+        p->text[i] = name.data[i];
+    p->ask = (struct queue_ask){.id = queue->id, .purge = true, .done = purge_done};
+    amqp_wait_begin(ch->conn, ch, &p->wait, true, purge_drop);
+    queue_ask_start(shard, &p->ask);
+}
+
+// ---- delete: what is not there is deleted
+
+static void delete_ok(struct amqp_channel *ch, bool no_wait, uint64_t messages)
+{
+    if (!no_wait)
+        amqp_send(ch, AMQP_QUEUE_DELETE_OK,
+                  &(struct amqp_queue_delete_ok){.message_count = amqp_count(messages)});
+}
+
+static void delete_answer(struct amqp_change *c, struct amqp_channel *ch)
+{
+    const struct queue_facts *queue = &c->change.queue;
+    int err = c->change.err;
+    if (err == 0 || err == ERR_NOT_FOUND)
+        delete_ok(ch, c->no_wait, err == 0 ? c->change.messages : 0);
+    else if (err == ERR_RESOURCE_LOCKED)
+        amqp_fail_locked(ch, c->method, queue->name);
+    else if (err == ERR_IN_USE || err == ERR_NOT_EMPTY)
+        amqp_fail(ch, AMQP_PRECONDITION_FAILED, c->method, "queue '%.*s' in vhost '%.*s' %s",
+                  AMQP_SHOW(queue->name), AMQP_SHOW(queue->vhost),
+                  err == ERR_IN_USE ? "in use" : "not empty");
+    else
+        amqp_fail_err(ch, c->method, err, c->change.why);
+}
+
+void amqp_queue_delete_handle(struct amqp_channel *ch, const struct amqp_queue_delete *m)
+{
+    struct slice name, vhost = amqp_vhost(ch);
+    if (!amqp_queue_name(ch, AMQP_QUEUE_DELETE, m->queue, &name))
+        return;
+    name = amqp_without_newlines(ch, name);
+    const struct queue_facts *queue = queue_by_name(ch->session->shard, vhost, name);
+    if (queue != NULL && !amqp_queue_may(ch, queue)) {
+        amqp_fail_locked(ch, AMQP_QUEUE_DELETE, name);
+        return;
+    }
+    if (queue == NULL) {
+        delete_ok(ch, m->no_wait, 0);
+        return;
+    }
+    struct amqp_change *c =
+        amqp_change_new(ch, AMQP_QUEUE_DELETE, m->no_wait, QUEUE_DELETE, name.len + vhost.len);
+    if (c == NULL)
+        return;
+    c->change.queue.vhost = amqp_change_copy(c, vhost);
+    c->change.queue.name = amqp_change_copy(c, name);
+    c->change.if_unused = m->if_unused;
+    c->change.if_empty = m->if_empty;
+    amqp_change_start(c, ch, delete_answer);
+}

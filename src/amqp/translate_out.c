@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a message to what a consumer is given. A record may have been produced by anybody: what is
+// malformed in it is as if it were not there, and never reaches a client as a broken frame.
+#include "amqp/deaths.h"
+#include "amqp/table.h"
+#include "amqp/translate.h"
+#include "base/assert.h"
+#include "base/endian.h"
+#include "base/err.h"
+
+#define DELIVERY_COUNT "x-delivery-count"
+#define ENTRY_BYTES    6 // of an entry in a table, besides name and value
+
+// ---- a record that a Kafka client has made
+
+static struct slice next_bytes(struct cursor *in, bool *null)
+{
+    int32_t len = cursor_varint32(in);
+    *null = len < 0;
+    return len < 0 ? SLICE_NULL : cursor_bytes(in, (size_t)len);
+}
+
+// Its headers are strings to us: those that a field table can name, and as many as a frame has room
+// for (a content header is one frame).
+static void table_of_record(const struct message *message, size_t max_bytes, struct buf *table)
+{
+    struct cursor in = cursor_of(message->headers);
+    bool null;
+    for (uint32_t i = 0; i < message->headers_count && in.err == 0; i++) {
+        struct slice name = next_bytes(&in, &null);
+        struct slice value = next_bytes(&in, &null);
+        if (in.err != 0 || name.len == 0 || name.len > MESSAGE_NAME_MAX ||
+            table->len + name.len + value.len + ENTRY_BYTES > max_bytes)
+            continue;
+        if (null)
+            amqp_put_null(table, name);
+        else
+            amqp_put_text(table, name, value);
+    }
+}
+
+static struct slice write_out(struct amqp_translator *t, struct amqp_properties *p)
+{
+    if (t->table.len > 0) {
+        p->flags |= AMQP_HEADERS;
+        p->headers = buf_slice(&t->table);
+    }
+    buf_clear(&t->properties);
+    amqp_properties_write(p, &t->properties);
+    ASSERT(t->properties.err == 0);
+    return buf_slice(&t->properties);
+}
+
+// ---- what the server adds
+
+static void table_without(struct slice headers, bool deaths, bool count, struct buf *table)
+{
+    struct cursor in = cursor_of(headers);
+    struct slice name;
+    struct amqp_value value;
+    while (amqp_table_next(&in, &name, &value)) {
+        bool ours =
+            (deaths && amqp_deaths_name(name)) || (count && slice_eq_cstr(name, DELIVERY_COUNT));
+        if (!ours)
+            amqp_put_raw(table, name, value.raw);
+    }
+}
+
+static void put_delivery_count(struct buf *table, uint32_t deliveries)
+{
+    uint8_t raw[9] = {'l'};
+    be64_put(raw + 1, deliveries);
+    amqp_put_raw(table, slice_cstr(DELIVERY_COUNT), slice_of(raw, sizeof raw));
+}
+
+struct slice amqp_translate_out(struct amqp_translator *t, const struct queue_delivery *delivery,
+                                bool count_deliveries, size_t max_bytes)
+{
+    const struct message *m = &delivery->message;
+    struct amqp_properties p = {0};
+    struct slice raw = message_header(m, AMQP_RECORD_HEADER);
+    bool readable = raw.data != NULL && amqp_properties_read(raw, &p) == 0;
+    bool deaths = m->deaths.len > 0;
+    bool count = count_deliveries && delivery->deliveries > 0;
+    if (readable && !deaths && !count)
+        return raw;
+    buf_clear(&t->table);
+    if (readable)
+        table_without(p.headers, deaths, count, &t->table);
+    else
+        table_of_record(m, max_bytes, &t->table);
+    if (deaths)
+        amqp_deaths_write(m, &t->table);
+    if (count)
+        put_delivery_count(&t->table, delivery->deliveries);
+    // Its TTL has had its effect. One that a publisher gave it since is still to have it.
+    if (deaths && m->expires_ms < 0)
+        p.flags = (uint16_t)(p.flags & ~(unsigned)AMQP_EXPIRATION);
+    return write_out(t, &p);
+}
