@@ -186,6 +186,7 @@ struct node_queues *node_queues_create(struct shard *shard)
     nq->room = queues_create(&options);
     publisher_init(&nq->publisher, shard->hash_seed);
     mailroom_init(&nq->mail, shard->node->options.shards_count);
+    list_init(&nq->subscriptions);
     list_init(&nq->letters);
     list_init(&nq->deletions);
     return nq;
@@ -217,6 +218,7 @@ void node_queues_destroy(struct node_queues *nq)
         deletion_free(CONTAINER_OF(it, struct unused_deletion, link));
     publisher_fini(&nq->publisher, &nq->shard->requests);
     mailroom_fini(&nq->mail);
+    subscriptions_free(&nq->subscriptions);
     mem_free(nq);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Inside the flow of messages: what a shard keeps of its own queues (queue_host.c), of what it
-// publishes (queue_publish.c), and of what it says to other shards about queues (queue_mail.c).
+// publishes (queue_publish.c), of what it says to other shards about queues (queue_mail.c), and of
+// who consumes (queue_consume.c).
 //
 // A turn's end, in this order: what this shard says to itself is heard, the room settles and
 // dispatches, each other shard gets at most one parcel, and what the turn has published leaves as
@@ -44,6 +45,52 @@ bool publisher_waits(const struct shard *shard);
 
 // ---- mail
 
+enum mail_kind {
+    MAIL_SUBSCRIBE, // to the queue's shard
+    MAIL_CREDIT,
+    MAIL_SET_CREDIT,
+    MAIL_SET_GATED,
+    MAIL_GRANT,
+    MAIL_UNSUBSCRIBE,
+    MAIL_SETTLE,
+    MAIL_FETCH,
+    MAIL_ASK,
+    MAIL_ATTACHED, // to the connection's
+    MAIL_DELIVER,
+    MAIL_READY,
+    MAIL_UNUSED,
+    MAIL_CANCELLED,
+    MAIL_LEFT,
+    MAIL_FETCHED,
+    MAIL_ASKED,
+    MAIL_KINDS
+};
+
+struct mail_settle {
+    struct uuid queue;
+    uint64_t holder;
+    int64_t offset;
+    int32_t level;
+    enum queue_outcome outcome;
+};
+
+struct mail_note { // about a subscription
+    struct queue_subscription *sub;
+    uint64_t seen; // SET_CREDIT: deliveries that the connection has been given
+    uint32_t amount;
+    int err;
+};
+
+struct mail_item {
+    enum mail_kind kind;
+    union {
+        struct mail_note note;
+        struct mail_settle settle;
+        struct queue_fetch *fetch;
+        struct queue_ask *ask;
+    };
+};
+
 struct mail_peer { // another shard, or this one
     struct parcel *open;
     struct list homes; // its parcels, which have been read here
@@ -53,13 +100,20 @@ struct mailroom {
     struct mail_peer *peers; // one per shard of the node
     uint32_t peers_count;
     struct list parcels; // of this shard, wherever they are
-    struct list subscriptions;
 };
 void mailroom_init(struct mailroom *m, uint32_t shards_count);
 void mailroom_fini(struct mailroom *m);
 void mail_hear(struct shard *shard);     // what this shard has said to itself
 void mail_turn_end(struct shard *shard); // one parcel per shard
 bool mail_waits(const struct shard *shard);
+struct mail_item *mail_to(struct shard *from, struct shard *to, enum mail_kind kind);
+// A DELIVER item; the blobs go over to it.
+void mail_deliver(struct shard *from, struct shard *to, struct queue_subscription *sub,
+                  const struct queue_delivery *deliveries, uint32_t count);
+// queue_consume.c: does what an item says. A DELIVER item takes its own from *deliveries.
+void mail_read(struct shard *shard, const struct mail_item *item,
+               struct queue_delivery **deliveries);
+void subscriptions_free(struct list *subscriptions);
 
 // ---- hosting
 
@@ -68,6 +122,7 @@ struct node_queues {
     struct queues *room;
     struct publisher publisher;
     struct mailroom mail;
+    struct list subscriptions; // of connections of this shard
     struct list letters;       // struct letter_post: dead letters under way
     struct list deletions;     // struct unused_deletion
     struct queue_stats closed; // counts of queues that are gone
