@@ -192,6 +192,13 @@ RIG void rig_credit_run(struct rig *r, void *arg)
     queue_consumer_credit(&p->reader->c, p->number);
 }
 
+RIG void rig_grant_run(struct rig *r, void *arg)
+{
+    struct rig_pair *p = arg;
+    (void)r;
+    queue_consumer_grant(&p->reader->c, p->number);
+}
+
 RIG void rig_credit(struct rig_reader *reader, uint32_t more)
 {
     struct rig_pair p = {0, reader, more};

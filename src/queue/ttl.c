@@ -67,8 +67,8 @@ static void level_expire(struct level *level, int64_t now_ms)
         level->head_published_ms = head.window->message.published_ms;
         level->head_expires_ms = message_deadline(q, &head.window->message);
     }
-    // What could not be looked at yet may still be delivered at once.
-    level->seen = found < 0 ? level->set.next : level_end(level);
+    // Behind one that waits nothing is delivered at once; what could not be looked at yet may be.
+    level->seen = found > 0 ? INT64_MAX : found < 0 ? level->set.next : level_end(level);
     level_await(level);
 }
 
@@ -80,10 +80,8 @@ void queue_expire_all(struct queue *q, int64_t now_ms)
         struct level *level = &q->levels[i];
         uint32_t deliveries;
         int64_t offset = lease_head(&level->set, level_end(level), &deliveries);
-        if (offset >= 0 && offset == level->head && level->head_expires_ms > now_ms) {
-            level->seen = level_end(level);
-            continue;
-        }
-        level_expire(level, now_ms);
+        bool known = offset >= 0 && offset == level->head;
+        if (!known || level->head_expires_ms <= now_ms)
+            level_expire(level, now_ms);
     }
 }
