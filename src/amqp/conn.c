@@ -137,6 +137,12 @@ static void conn_mark_input(struct amqp_conn *conn, int64_t now)
     conn->marked_bytes = conn->bytes_in;
 }
 
+static void conn_heard(struct amqp_conn *conn, int64_t now)
+{
+    conn->heard_ns = now;
+    conn_mark_input(conn, now);
+}
+
 static void conn_tell_blocked(struct amqp_conn *conn)
 {
     const struct amqp_connection_blocked blocked = {.reason = slice_cstr("low on disk")};
@@ -151,10 +157,8 @@ static bool conn_on_time(struct amqp_conn *conn, int64_t now)
     if (conn->held_back_ns > 0 && !conn->told_blocked &&
         conn->held_back_ns + AMQP_BLOCKED_NS <= now)
         conn_tell_blocked(conn);
-    if (!amqp_conn_may_read(conn)) { // it may have said much that we have not read
-        conn->heard_ns = now;
-        conn_mark_input(conn, now);
-    }
+    if (!amqp_conn_may_read(conn)) // it may have said much that we have not read
+        conn_heard(conn, now);
     if (conn->heartbeat_s > 0) {
         if (silence_due(conn) <= now)
             return false;
@@ -317,7 +321,11 @@ static void conn_note_blocked(struct amqp_conn *conn)
 
 static void conn_watch(struct amqp_conn *conn)
 {
-    int mask = amqp_conn_may_read(conn) ? IO_READABLE : 0;
+    bool may_read = amqp_conn_may_read(conn);
+    int mask = may_read ? IO_READABLE : 0;
+    if (may_read && conn->paused) // its silence was ours
+        conn_heard(conn, io_now_ns(conn->door->io));
+    conn->paused = !may_read;
     if (conn->out.bytes > 0)
         mask |= IO_WRITABLE;
     io_watch(conn->sock, mask);

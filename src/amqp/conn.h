@@ -77,6 +77,7 @@ struct amqp_conn {
     uint8_t state;
     bool appended;     // the last method handled was a publish
     bool moving;       // in amqp_conn_progress
+    bool paused;       // was not read when last looked at
     bool full;         // had no room when asked
     bool finished;     // the client has heard the last word: close the socket
     bool told_blocked; // connection.blocked has been sent
