@@ -125,3 +125,21 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t len)
         return ~crc32c_by_hardware(~crc, data, len);
     return ~crc32c_by_table(~crc, data, len);
 }
+
+// A flipped bit of the last byte changes the register by table[0][bit]; each byte behind it
+// multiplies that by x^8. So the difference is divided by x^8, byte by byte from the end, until it
+// is one of those eight. Division is possible since the table's top bytes are all different.
+int64_t crc32c_one_bit(uint32_t diff, size_t len)
+{
+    uint8_t by_top[256];
+    for (unsigned i = 0; i < 256; i++)
+        by_top[table[0][i] >> 24] = (uint8_t)i;
+    for (; len > 0 && diff != 0; len--) {
+        for (unsigned bit = 0; bit < 8; bit++)
+            if (diff == table[0][1U << bit])
+                return (int64_t)(8 * (len - 1) + bit);
+        uint8_t low = by_top[diff >> 24];
+        diff = (diff ^ table[0][low]) << 8 | low;
+    }
+    return -1;
+}

@@ -13,4 +13,9 @@
 // followed by b.
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
 
+// Two runs of `len` bytes whose checksums differ by `diff` (their exclusive or): if they may differ
+// in a single bit, which one (8 * its byte + its place in the byte); else -1. The chance that runs
+// which differ in more look like it is 8 * len in 2^32.
+int64_t crc32c_one_bit(uint32_t diff, size_t len);
+
 #endif

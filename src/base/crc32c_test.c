@@ -97,6 +97,29 @@ static void finds_every_flipped_bit(void **state)
     mem_free(data);
 }
 
+static void tells_one_bit_from_more(void **state)
+{
+    (void)state;
+    uint8_t data[300];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * 31 + 7);
+    uint32_t right = crc32c(0, data, sizeof data);
+    assert_int_equal(crc32c_one_bit(0, sizeof data), -1);
+    for (size_t bit = 0; bit < 8 * sizeof data; bit++) {
+        data[bit / 8] ^= (uint8_t)(1U << (bit % 8));
+        uint32_t diff = right ^ crc32c(0, data, sizeof data);
+        assert_int_equal(crc32c_one_bit(diff, sizeof data), bit);
+        assert_int_equal(crc32c_one_bit(diff, sizeof data - bit / 8), bit % 8);
+        assert_int_equal(crc32c_one_bit(diff, sizeof data - bit / 8 - 1), -1); // it lies before
+        size_t second = (bit + 777) % (8 * sizeof data);
+        data[second / 8] ^= (uint8_t)(1U << (second % 8));
+        diff = right ^ crc32c(0, data, sizeof data);
+        assert_int_equal(crc32c_one_bit(diff, sizeof data), -1);
+        data[second / 8] ^= (uint8_t)(1U << (second % 8));
+        data[bit / 8] ^= (uint8_t)(1U << (bit % 8));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +128,7 @@ int main(void)
         cmocka_unit_test(hardware_equals_table),
         cmocka_unit_test(continues),
         cmocka_unit_test(finds_every_flipped_bit),
+        cmocka_unit_test(tells_one_bit_from_more),
     };
     return cmocka_run_group_tests_name("crc32c", tests, NULL, NULL);
 }
