@@ -35,7 +35,15 @@
     X(CONFIRM_EARLY, "confirm-early",                                                              \
       "a message is confirmed when appended, before its group is durable")                         \
     X(LEASE_TWICE, "lease-twice", "a leased record is given to a second consumer")                 \
-    X(ACK_LOST, "ack-lost", "what was acknowledged is not journalled")
+    X(ACK_LOST, "ack-lost", "what was acknowledged is not journalled")                             \
+    X(COLD_UNCHECKED, "cold-unchecked",                                                            \
+      "what is read from segments is not held against checksums")                                  \
+    X(TRUST_INDEX, "trust-index", "an index entry is believed whatever it names")                  \
+    X(CUT_FLIPPED, "cut-flipped", "a flipped bit in the newest group is taken for a torn write")   \
+    X(TAIL_UNWRITTEN, "tail-unwritten",                                                            \
+      "recovery syncs the newest group, but does not write it again")                              \
+    X(WRITE_IGNORED, "write-ignored", "the journal does not notice that a write has failed")       \
+    X(SESSION_SILENT, "session-silent", "a fetch session forgets to tell of a new high watermark")
 
 enum bug {
     BUG_NONE = 0,

@@ -31,7 +31,8 @@ enum {
 };
 _Static_assert(AT_COUNT + 4 == BATCH_HEADER_BYTES, "the header ends with the count");
 
-#define RECORD_BYTES_MIN 7 // length, attributes, two deltas, key, value, headers: one byte each
+#define ONE_BIT_BYTES_MAX (256U << 10)
+#define RECORD_BYTES_MIN  7 // length, attributes, two deltas, key, value, headers: one byte each
 
 static int header_decode(struct slice bytes, struct batch *out)
 {
@@ -105,6 +106,15 @@ bool batch_crc_ok(struct slice batch)
     ASSERT(batch.len >= BATCH_HEADER_BYTES);
     uint32_t crc = crc32c(0, batch.data + AT_ATTRIBUTES, batch.len - AT_ATTRIBUTES);
     return crc == be32_get(batch.data + AT_CRC);
+}
+
+bool batch_one_bit_off(struct slice batch)
+{
+    ASSERT(batch.len >= BATCH_HEADER_BYTES);
+    size_t len = batch.len - AT_ATTRIBUTES;
+    uint32_t crc = crc32c(0, batch.data + AT_ATTRIBUTES, len);
+    return batch.len <= ONE_BIT_BYTES_MAX &&
+           crc32c_one_bit(crc ^ be32_get(batch.data + AT_CRC), len) >= 0;
 }
 
 // The rules of LogValidator and of the append's analysis, in Kafka's order of refusal.

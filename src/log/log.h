@@ -210,7 +210,8 @@ int log_replay(struct log *log, const struct journal_replayed *frame, struct bat
                bool *out_applied);
 int log_frame_key(const struct journal_replayed *frame, struct log_key *out);
 // For journal_replay.verify: reads the segment bytes behind a reference and checks each batch's
-// CRC. 1: whole, 0: not there, ERR_*: it cannot be read.
+// CRC. 1: whole, 0: not there, ERR_*: it cannot be read, or (ERR_CORRUPT) it was there, and one bit
+// of it has changed.
 int log_reference_verify(struct io *io, const struct journal_replayed *frame);
 // After replay, once per log, on the worker of options.recovery, with blocking calls: cuts the
 // segments to what is known (relaxed logs: scans on for whole batches, reports each by found),

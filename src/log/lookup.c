@@ -35,7 +35,7 @@ static void find_answer(struct job *job)
     if (f->found && f->found_offset < log->high_watermark) {
         lookup->found_offset = f->found_offset;
         lookup->found_timestamp_ms = f->found_timestamp_ms;
-        lookup->found_epoch = f->found_epoch;
+        lookup->found_epoch = log_epoch_at(log, f->found_offset);
     } else if (!f->found && f->piece.blob == NULL && lookup->timestamp_ms != LOG_LOOKUP_MAX) {
         // Not in the part of the segment that had left memory when it was asked: on behind that.
         step(log, lookup, f->next_offset);
@@ -72,7 +72,7 @@ static void find_cold(struct log *log, struct log_lookup *lookup, const struct s
 {
     struct find_job *f = find_new(log, lookup, timestamp_ms);
     f->from_offset = from_offset > s->base_offset ? from_offset : s->base_offset;
-    f->part = log_cold_part(log, s);
+    f->part = log_cold_part(log, s, f->from_offset);
     f->next_offset = s->last_offset + 1;
     if (f->part.end_bytes < s->size_bytes)
         f->next_offset = tail_at(&log->tail, log->tail.first)->base_offset;

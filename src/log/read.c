@@ -19,14 +19,19 @@ uint32_t log_cold_end(const struct log *log, const struct segment *segment)
     return first->segment < segment->base_offset ? 0 : segment->size_bytes;
 }
 
-struct cold_part log_cold_part(const struct log *log, const struct segment *segment)
+struct cold_part log_cold_part(const struct log *log, const struct segment *segment, int64_t offset)
 {
-    return (struct cold_part){
+    struct cold_part part = {
         .segment = segment->base_offset,
         .end_bytes = log_cold_end(log, segment),
         .index_entries = segment->index_flushed,
         .time_entries = segment->time_flushed,
+        .epoch = log_epoch_at(log, offset),
+        .epoch_end = INT64_MAX,
     };
+    for (uint32_t i = log->epochs_count; i-- > 0 && log->epochs[i].start_offset > offset;)
+        part.epoch_end = log->epochs[i].start_offset;
+    return part;
 }
 
 // What readers may see.
@@ -120,7 +125,7 @@ static void read_cold(struct log *log, struct log_read *read)
     r->job.answer = read_answer;
     r->job.release = read_release;
     r->read = read;
-    r->part = log_cold_part(log, s);
+    r->part = log_cold_part(log, s, read->offset);
     ASSERT(r->part.end_bytes > 0);
     r->offset = read->offset;
     r->max_bytes = read->max_bytes;

@@ -11,8 +11,11 @@ struct cold_part {
     int64_t segment;
     uint32_t end_bytes; // of .log
     uint32_t index_entries, time_entries;
+    int32_t epoch; // of the batches from the offset asked for up to epoch_end; -1: not known
+    int64_t epoch_end;
 };
-struct cold_part log_cold_part(const struct log *log, const struct segment *segment);
+struct cold_part log_cold_part(const struct log *log, const struct segment *segment,
+                               int64_t offset);
 
 struct read_job {
     struct job job;
@@ -36,7 +39,6 @@ struct find_job {
     int64_t timestamp_ms;
     bool found; // out, as the rest
     int64_t found_offset, found_timestamp_ms;
-    int32_t found_epoch;
 };
 int find_work(struct job *job);
 

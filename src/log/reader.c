@@ -13,7 +13,9 @@
 #include "log/scan.h"
 
 #define POSITIONS_COUNT 256U
-#define FIND_BYTES_MAX  (64U << 20) // plain records of one batch that a lookup unpacks
+// Plain records of one batch that a lookup unpacks, and the least room in which it tries.
+#define FIND_BYTES_MAX (64U << 20)
+#define FIND_BYTES_MIN (64U << 10)
 
 struct position {
     struct log_key key;
@@ -73,20 +75,33 @@ static int open_scan(struct files *files, const struct log_key *key, int64_t seg
     return err;
 }
 
-// Where to begin to look for `offset`. The indexes only shorten the search: an entry that leads
-// nowhere is not an error.
-static uint64_t search_from(struct files *files, const struct log_key *key,
-                            const struct cold_part *part, int64_t offset)
+static struct scan_place beginning(const struct cold_part *part)
+{
+    return (struct scan_place){.position = 0, .base_offset = part->segment};
+}
+
+// Where to begin to look for `offset`. The indexes have no checksums, so they only shorten the
+// search: an entry that names no batch that ends at its offset is not believed.
+static struct scan_place search_from(struct files *files, const struct log_key *key,
+                                     const struct cold_part *part, struct scan *log, int64_t offset)
 {
     ASSERT(offset >= part->segment);
-    if (part->index_entries == 0)
-        return 0;
+    struct scan_place place = beginning(part);
     struct scan index;
+    struct scan_index_entry entry;
+    struct batch b;
     uint64_t bytes = (uint64_t)part->index_entries * INDEX_ENTRY_BYTES;
-    if (open_scan(files, key, part->segment, FILE_INDEX, bytes, &index) != 0)
-        return 0;
-    uint64_t at = scan_index(&index, part->index_entries, offset - part->segment);
-    return at < part->end_bytes ? at : 0;
+    if (part->index_entries == 0 ||
+        open_scan(files, key, part->segment, FILE_INDEX, bytes, &index) != 0)
+        return place;
+    if (!scan_index(&index, part->index_entries, offset - part->segment, &entry))
+        return place;
+    int err = scan_header(log, entry.position, &b);
+    bool believed =
+        err == 0 && b.base_offset == part->segment + entry.relative_offset - b.last_offset_delta;
+    if (believed || bug(BUG_TRUST_INDEX))
+        place = (struct scan_place){entry.position, err == 0 ? b.base_offset : offset};
+    return place;
 }
 
 static int missing(int err)
@@ -104,12 +119,13 @@ static int locate(struct read_job *r, struct scan *scan, uint64_t *out_at, struc
     struct files *files = r->job.files;
     const struct log_key *key = &r->job.log->key;
     struct positions *positions = r->job.log->store->positions;
-    uint64_t from;
-    if (!remembered(positions, key, r->part.segment, r->offset, &from))
-        from = search_from(files, key, &r->part, r->offset);
+    struct scan_place from = {.base_offset = r->offset};
+    // Stays open beside the index: the LRU holds a file of each kind at least.
     int err = open_scan(files, key, r->part.segment, FILE_LOG, r->part.end_bytes, scan);
     if (err != 0)
         return err;
+    if (!remembered(positions, key, r->part.segment, r->offset, &from.position))
+        from = search_from(files, key, &r->part, scan, r->offset);
     return scan_offset(scan, from, r->offset, out_at, out);
 }
 
@@ -157,8 +173,9 @@ int read_work(struct job *job)
     if (err != 0)
         return err;
     err = scan_read(&scan, at, blob->data, (size_t)len);
+    const struct scan_order order = {first.base_offset, r->part.epoch, r->part.epoch_end};
     int64_t next = first.base_offset;
-    size_t whole = err == 0 ? scan_whole(slice_of(blob->data, (size_t)len), next, &next) : 0;
+    size_t whole = err == 0 ? scan_whole(slice_of(blob->data, (size_t)len), &order, &next) : 0;
     if (err == 0 && whole == 0)
         err = ERR_CORRUPT_MESSAGE;
     if (err != 0) {
@@ -175,47 +192,105 @@ int read_work(struct job *job)
 
 // ---- lookups
 
-// The first record in the batch that is young enough. When the records cannot be unpacked the
-// batch's own beginning answers: a consumer then starts a little early.
+// How much a batch may become when it is unpacked: what is allowed at all, or as much of it as the
+// budget has room for twice, since it is unpacked and then copied. 0: there is no room.
+static size_t unpack_take(struct budget *budget)
+{
+    size_t limit = FIND_BYTES_MAX;
+    while (limit >= FIND_BYTES_MIN && budget != NULL && budget_take(budget, 2 * limit) != 0)
+        limit /= 2;
+    return limit >= FIND_BYTES_MIN ? limit : 0;
+}
+
+static void unpack_give(struct budget *budget, size_t limit)
+{
+    if (budget != NULL)
+        budget_give(budget, 2 * limit);
+}
+
+static void find_records(struct find_job *f, struct slice bytes, const struct batch *b,
+                         struct arena *arena, size_t limit_bytes)
+{
+    struct slice records;
+    struct record r;
+    if (batch_records(bytes, arena, limit_bytes, &records) != 0)
+        return;
+    struct cursor in = cursor_of(records);
+    while (cursor_left(&in) > 0 && record_next(&in, b, &r) == 0) {
+        if (r.timestamp_ms < f->timestamp_ms || r.offset < f->from_offset)
+            continue;
+        f->found_offset = r.offset;
+        f->found_timestamp_ms = r.timestamp_ms;
+        return;
+    }
+}
+
+// The first record in the batch that is young enough. When the records cannot be unpacked, for
+// what they are or for want of memory, the batch's own beginning answers: a consumer then starts a
+// little early.
 static void find_in_batch(struct find_job *f, struct slice bytes)
 {
+    struct budget *budget = f->job.log->store->o.read_budget;
     struct batch b;
     if (batch_peek(bytes, &b) != 0)
         return;
     f->found = true;
     f->found_offset = b.base_offset > f->from_offset ? b.base_offset : f->from_offset;
     f->found_timestamp_ms = b.max_timestamp_ms;
-    f->found_epoch = b.leader_epoch;
+    bool packed = batch_codec(&b) != BATCH_NONE;
+    size_t limit = packed ? unpack_take(budget) : 0;
     struct arena arena;
-    arena_init(&arena, FIND_BYTES_MAX);
-    struct slice records;
-    if (batch_records(bytes, &arena, FIND_BYTES_MAX, &records) == 0) {
-        struct cursor in = cursor_of(records);
-        struct record r;
-        while (cursor_left(&in) > 0 && record_next(&in, &b, &r) == 0) {
-            if (r.timestamp_ms < f->timestamp_ms || r.offset < f->from_offset)
-                continue;
-            f->found_offset = r.offset;
-            f->found_timestamp_ms = r.timestamp_ms;
-            break;
-        }
-    }
+    arena_init(&arena, limit + 64);
+    find_records(f, bytes, &b, &arena, packed ? limit : bytes.len);
     arena_fini(&arena);
+    unpack_give(budget, limit);
 }
 
-static uint64_t time_from(struct find_job *f)
+// Where a lookup by time begins: behind what the time index says is too old, if the batch that its
+// entry names bears that out.
+static struct scan_place time_from(struct find_job *f, struct scan *log)
 {
     const struct log_key *key = &f->job.log->key;
-    int64_t offset = f->from_offset;
+    const struct cold_part *part = &f->part;
+    struct scan_place from = search_from(f->job.files, key, part, log, f->from_offset);
     struct scan times;
-    uint64_t bytes = (uint64_t)f->part.time_entries * TIME_ENTRY_BYTES;
-    if (f->part.time_entries > 0 &&
-        open_scan(f->job.files, key, f->part.segment, FILE_TIME, bytes, &times) == 0) {
-        int64_t relative = scan_time_index(&times, f->part.time_entries, f->timestamp_ms);
-        if (f->part.segment + relative > offset)
-            offset = f->part.segment + relative;
-    }
-    return search_from(f->job.files, key, &f->part, offset);
+    struct scan_time_entry entry;
+    uint64_t bytes = (uint64_t)part->time_entries * TIME_ENTRY_BYTES, at;
+    struct batch b;
+    if (part->time_entries == 0 ||
+        open_scan(f->job.files, key, part->segment, FILE_TIME, bytes, &times) != 0 ||
+        !scan_time_index(&times, part->time_entries, f->timestamp_ms, &entry))
+        return from;
+    int64_t offset = part->segment + entry.relative_offset;
+    if (offset <= f->from_offset)
+        return from;
+    struct scan_place near = search_from(f->job.files, key, part, log, offset);
+    if (scan_offset(log, near, offset, &at, &b) != 0 || batch_last_offset(&b) != offset ||
+        b.max_timestamp_ms != entry.timestamp_ms)
+        return from;
+    return (struct scan_place){at, b.base_offset};
+}
+
+// Reads the batch and looks into it.
+static int find_at(struct find_job *f, struct scan *scan, uint64_t at, const struct batch *b)
+{
+    struct budget *budget = f->job.log->store->o.read_budget;
+    struct blob *blob;
+    int err = blob_create(b->size_bytes, budget, &blob);
+    if (err == ERR_BUDGET && budget_used(budget) == 0)
+        err = blob_create_beyond(budget, b->size_bytes, &blob);
+    if (err != 0)
+        return err;
+    struct slice bytes = slice_of(blob->data, b->size_bytes);
+    const struct scan_order order = {b->base_offset, -1, INT64_MAX}; // the shard knows the epoch
+    int64_t next;
+    err = scan_read(scan, at, blob->data, b->size_bytes);
+    if (err == 0 && scan_whole(bytes, &order, &next) != bytes.len)
+        err = ERR_CORRUPT_MESSAGE; // the walk has seen its header only, in another read
+    if (err == 0)
+        find_in_batch(f, bytes);
+    blob_unref(blob);
+    return err;
 }
 
 int find_work(struct job *job)
@@ -225,26 +300,15 @@ int find_work(struct job *job)
         find_in_batch(f, blob_piece_slice(f->piece));
         return 0;
     }
-    uint64_t at = time_from(f);
     struct scan scan;
     int err =
         open_scan(job->files, &job->log->key, f->part.segment, FILE_LOG, f->part.end_bytes, &scan);
     if (err != 0)
         return err == ERR_NOT_FOUND ? 0 : err;
+    uint64_t at;
     struct batch b;
-    err = scan_time(&scan, at, f->from_offset, f->timestamp_ms, &at, &b);
+    err = scan_time(&scan, time_from(f, &scan), f->from_offset, f->timestamp_ms, &at, &b);
     if (err == ERR_EOF)
         return 0;
-    if (err != 0)
-        return missing(err);
-    uint8_t *bytes = mem_try_alloc(b.size_bytes);
-    if (bytes == NULL)
-        return ERR_NOMEM;
-    err = scan_read(&scan, at, bytes, b.size_bytes);
-    if (err == 0 && !batch_crc_ok(slice_of(bytes, b.size_bytes)))
-        err = ERR_CORRUPT_MESSAGE;
-    if (err == 0)
-        find_in_batch(f, slice_of(bytes, b.size_bytes));
-    mem_free(bytes);
-    return missing(err);
+    return missing(err != 0 ? err : find_at(f, &scan, at, &b));
 }

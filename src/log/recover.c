@@ -244,11 +244,23 @@ static int replay_place(struct log *log, const struct frame_batch *f)
     return 0;
 }
 
+// Reads what a reference refers to. 1: it is whole, 0: it is not, ERR_*. `bytes` holds
+// f->size_bytes.
+static int reference_read(struct io_file *file, const struct frame_batch *f, struct slice header,
+                          uint8_t *bytes)
+{
+    int64_t n = io_read(file, f->position, bytes, f->size_bytes);
+    if (n < 0 && n != ERR_EOF)
+        return (int)n;
+    return n == (int64_t)f->size_bytes && memcmp(bytes, header.data, BATCH_HEADER_BYTES) == 0 &&
+           batch_crc_ok(slice_of(bytes, f->size_bytes));
+}
+
 // The data behind the newest group's references may have been written and not synced when the
 // crash came. They are written once more before they are synced: after a sync that failed the
 // kernel holds pages as clean that the disk never got, and the next sync would say that all is
-// well.
-static int keep_reference(struct log *log, const struct frame_batch *f)
+// well. What is written is what was verified, in these very bytes.
+static int keep_reference(struct log *log, const struct frame_batch *f, struct slice header)
 {
     struct file_key key = {.log = log->key, .base_offset = f->segment, .kind = FILE_LOG};
     struct files_entry *e;
@@ -256,15 +268,19 @@ static int keep_reference(struct log *log, const struct frame_batch *f)
     if (bytes == NULL)
         return ERR_NOMEM;
     int err = files_open(&log->store->recovery_files, &key, true, &e);
-    int64_t n = err == 0 ? io_read(files_file(e), f->position, bytes, f->size_bytes) : err;
-    if (n >= 0)
-        err = n == (int64_t)f->size_bytes ? 0 : ERR_CORRUPT; // it was there when it was verified
+    int whole = err == 0 ? reference_read(files_file(e), f, header, bytes) : err;
+    if (whole == 0) // a read may go wrong for once
+        whole = reference_read(files_file(e), f, header, bytes);
+    if (whole >= 0)
+        err = whole == 1 ? 0 : ERR_CORRUPT; // it was there when it was verified
     else
-        err = (int)n;
+        err = whole;
     if (err == 0) {
         struct iovec iov = {.iov_base = bytes, .iov_len = f->size_bytes};
-        err = files_write(e, f->position, &iov, 1); // marks it: log_recover syncs it
+        err = files_write(e, f->position, &iov, 1);
     }
+    if (err == 0)
+        files_mark(e); // log_recover syncs it, and the file's name, which may be as new
     mem_free(bytes);
     return err;
 }
@@ -304,7 +320,7 @@ static int replay_batch(struct log *log, const struct journal_replayed *frame,
     if (!reference)
         err = replay_body(log, &f, frame->body);
     else if (frame->last_group)
-        err = keep_reference(log, &f);
+        err = keep_reference(log, &f, frame->body);
     *out_applied = err == 0;
     return err;
 }
@@ -341,17 +357,31 @@ int log_replay(struct log *log, const struct journal_replayed *frame, struct bat
     return replay_batch(log, frame, out_batch, out_applied);
 }
 
-static int reference_read(struct io_file *file, const struct frame_batch *f, struct slice header)
+// A sound batch but for one bit, or for one in that part of its header which no checksum covers: a
+// write that was torn is never that.
+static bool one_bit_off(const uint8_t *bytes, struct slice batch, struct slice header)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < BATCH_HEADER_BYTES; i++)
+        bits += (unsigned)__builtin_popcount((unsigned)(bytes[i] ^ header.data[i]));
+    if (bits == 1)
+        return true;
+    return bits == 0 && batch_one_bit_off(batch);
+}
+
+static int reference_whole(struct io_file *file, const struct frame_batch *f, struct slice header)
 {
     uint8_t *bytes = mem_try_alloc(f->size_bytes);
     if (bytes == NULL)
         return ERR_NOMEM;
-    int64_t n = io_read(file, f->position, bytes, f->size_bytes);
-    int whole = n == (int64_t)f->size_bytes &&
-                memcmp(bytes, header.data, BATCH_HEADER_BYTES) == 0 &&
-                batch_crc_ok(slice_of(bytes, f->size_bytes));
+    memset(bytes, 0, f->size_bytes);
+    int whole = reference_read(file, f, header, bytes);
+    if (whole == 0) // a read may go wrong for once, and what is not whole is cut
+        whole = reference_read(file, f, header, bytes);
+    if (whole == 0 && one_bit_off(bytes, slice_of(bytes, f->size_bytes), header))
+        whole = ERR_CORRUPT;
     mem_free(bytes);
-    return n < 0 && n != ERR_EOF ? (int)n : whole;
+    return whole;
 }
 
 int log_reference_verify(struct io *io, const struct journal_replayed *frame)
@@ -367,7 +397,7 @@ int log_reference_verify(struct io *io, const struct journal_replayed *frame)
     int err = io_open(io, path, 0, &file);
     if (err != 0)
         return err == ERR_NOT_FOUND ? 0 : err;
-    int whole = reference_read(file, &f, frame->body);
+    int whole = reference_whole(file, &f, frame->body);
     io_file_close(file);
     return whole;
 }

@@ -67,7 +67,8 @@ static int relaxed_segment(struct relaxed_scan *rs, int64_t segment, uint64_t po
     const struct segment *active = log_active(log);
     if (position == 0 && (active == NULL || active->base_offset != segment))
         log_roll(log, segment);
-    scan_valid(&scan, position, position == 0 ? segment : log->end_offset, relaxed_found, rs);
+    const struct scan_place from = {position, position == 0 ? segment : log->end_offset};
+    scan_valid(&scan, from, relaxed_found, rs);
     files_mark(e);
     return 0;
 }

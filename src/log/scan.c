@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/bugs.h"
 #include "base/endian.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -89,96 +90,148 @@ int scan_header(struct scan *s, uint64_t position, struct batch *out)
     return 0;
 }
 
-int scan_time(struct scan *s, uint64_t position, int64_t offset, int64_t timestamp_ms,
+// The header of the batch that must follow, `from` being behind the one before.
+static int header_next(struct scan *s, struct scan_place from, struct batch *out)
+{
+    int err = scan_header(s, from.position, out);
+    if (err != 0)
+        return err;
+    return out->base_offset == from.base_offset ? 0 : ERR_CORRUPT_MESSAGE;
+}
+
+static struct scan_place behind(struct scan_place at, const struct batch *b)
+{
+    return (struct scan_place){at.position + b->size_bytes, batch_last_offset(b) + 1};
+}
+
+int scan_offset(struct scan *s, struct scan_place from, int64_t offset, uint64_t *out_position,
+                struct batch *out)
+{
+    struct batch b;
+    int err;
+    while ((err = header_next(s, from, &b)) == 0 && batch_last_offset(&b) < offset)
+        from = behind(from, &b);
+    if (err != 0)
+        return err;
+    ASSERT(batch_last_offset(&b) >= offset);
+    *out_position = from.position;
+    *out = b;
+    return 0;
+}
+
+// Whether all of the batch is what it was when it was written.
+static int batch_verify(struct scan *s, uint64_t position, const struct batch *b)
+{
+    uint8_t *bytes = mem_try_alloc(b->size_bytes); // bounded by the file
+    if (bytes == NULL)
+        return ERR_NOMEM;
+    int err = scan_read(s, position, bytes, b->size_bytes);
+    if (err == 0 && !batch_crc_ok(slice_of(bytes, b->size_bytes)))
+        err = ERR_CORRUPT_MESSAGE;
+    mem_free(bytes);
+    return err;
+}
+
+int scan_time(struct scan *s, struct scan_place from, int64_t offset, int64_t timestamp_ms,
               uint64_t *out_position, struct batch *out)
 {
     for (;;) {
         struct batch b;
-        int err = scan_header(s, position, &b);
+        int err = header_next(s, from, &b);
         if (err != 0)
             return err;
         if (batch_last_offset(&b) >= offset && b.max_timestamp_ms >= timestamp_ms) {
-            *out_position = position;
+            *out_position = from.position;
             *out = b;
             return 0;
         }
-        position += b.size_bytes;
+        if (batch_last_offset(&b) >= offset)
+            err = batch_verify(s, from.position, &b);
+        if (err != 0)
+            return err;
+        from = behind(from, &b);
     }
 }
 
-int scan_offset(struct scan *s, uint64_t position, int64_t offset, uint64_t *out_position,
-                struct batch *out)
-{
-    return scan_time(s, position, offset, INT64_MIN, out_position, out);
-}
-
-uint64_t scan_index(struct scan *index, uint32_t entries, int64_t relative_offset)
+bool scan_index(struct scan *index, uint32_t entries, int64_t relative_offset,
+                struct scan_index_entry *out)
 {
     uint32_t low = 0, high = entries;
-    uint64_t position = 0;
+    bool found = false;
+    struct scan_index_entry best = {0};
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
         uint8_t entry[INDEX_ENTRY_BYTES];
         if (scan_read(index, (uint64_t)mid * INDEX_ENTRY_BYTES, entry, sizeof entry) != 0)
-            return 0;
-        if ((int32_t)be32_get(entry) <= relative_offset) {
-            position = be32_get(entry + 4);
+            return false;
+        int64_t relative = (int32_t)be32_get(entry);
+        if (relative <= relative_offset) {
+            best = (struct scan_index_entry){relative, be32_get(entry + 4)};
+            found = true;
             low = mid + 1;
         } else {
             high = mid;
         }
     }
-    return position;
+    if (found)
+        *out = best;
+    return found;
 }
 
-int64_t scan_time_index(struct scan *index, uint32_t entries, int64_t timestamp_ms)
+bool scan_time_index(struct scan *index, uint32_t entries, int64_t timestamp_ms,
+                     struct scan_time_entry *out)
 {
     uint32_t low = 0, high = entries;
-    int64_t relative = -1;
+    bool found = false;
+    struct scan_time_entry best = {0};
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
         uint8_t entry[TIME_ENTRY_BYTES];
         if (scan_read(index, (uint64_t)mid * TIME_ENTRY_BYTES, entry, sizeof entry) != 0)
-            return -1;
-        if ((int64_t)be64_get(entry) < timestamp_ms) {
-            relative = (int32_t)be32_get(entry + 8);
+            return false;
+        int64_t time_ms = (int64_t)be64_get(entry);
+        if (time_ms < timestamp_ms) {
+            best = (struct scan_time_entry){time_ms, (int32_t)be32_get(entry + 8)};
+            found = true;
             low = mid + 1;
         } else {
             high = mid;
         }
     }
-    return relative;
+    if (found)
+        *out = best;
+    return found;
 }
 
-uint64_t scan_valid(struct scan *s, uint64_t position, int64_t offset,
+static bool valid_next(struct scan *s, struct scan_place at, struct batch *out)
+{
+    if (header_next(s, at, out) == 0 && batch_verify(s, at.position, out) == 0)
+        return true;
+    s->window_len = 0; // a read may go wrong for once, and what ends here is cut off
+    return header_next(s, at, out) == 0 && batch_verify(s, at.position, out) == 0;
+}
+
+uint64_t scan_valid(struct scan *s, struct scan_place from,
                     void (*found)(void *arg, uint64_t position, const struct batch *b), void *arg)
 {
     struct batch b;
-    while (scan_header(s, position, &b) == 0 && b.base_offset >= offset) {
-        // The size is bounded by the file's, so this is no stranger's number any more.
-        uint8_t *bytes = mem_try_alloc(b.size_bytes);
-        if (bytes == NULL)
-            break;
-        bool good = scan_read(s, position, bytes, b.size_bytes) == 0 &&
-                    batch_crc_ok(slice_of(bytes, b.size_bytes));
-        mem_free(bytes);
-        if (!good)
-            break;
-        found(arg, position, &b);
-        position += b.size_bytes;
-        offset = batch_last_offset(&b) + 1;
+    while (valid_next(s, from, &b)) {
+        found(arg, from.position, &b);
+        from = behind(from, &b);
     }
-    return position;
+    return from.position;
 }
 
-size_t scan_whole(struct slice bytes, int64_t offset, int64_t *out_next_offset)
+size_t scan_whole(struct slice bytes, const struct scan_order *order, int64_t *out_next_offset)
 {
     size_t at = 0;
+    int64_t offset = order->offset;
     struct batch b;
-    while (batch_peek(slice_of(bytes.data + at, bytes.len - at), &b) == 0) {
-        if (!batch_crc_ok(slice_of(bytes.data + at, b.size_bytes)))
+    while (offset < order->epoch_end &&
+           batch_peek(slice_of(bytes.data + at, bytes.len - at), &b) == 0) {
+        if (!bug(BUG_COLD_UNCHECKED) && !batch_crc_ok(slice_of(bytes.data + at, b.size_bytes)))
             break;
-        if (b.base_offset < offset)
+        if (b.base_offset != offset || (order->epoch >= 0 && b.leader_epoch != order->epoch))
             break;
         offset = batch_last_offset(&b) + 1;
         at += b.size_bytes;

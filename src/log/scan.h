@@ -26,27 +26,51 @@ void scan_init_bytes(struct scan *s, struct slice bytes);
 int scan_header(struct scan *s, uint64_t position, struct batch *out);
 // Reads all of [position, position + len). ERR_TRUNCATED, ERR_IO.
 int scan_read(struct scan *s, uint64_t position, void *out, size_t len);
-// The first batch from `position` on whose last offset is >= offset, or whose max timestamp is >=
-// timestamp_ms, whichever is asked for. ERR_EOF: none.
-int scan_offset(struct scan *s, uint64_t position, int64_t offset, uint64_t *out_position,
+// Where a walk over batches begins. Within a segment offsets are dense, so the offset of the batch
+// that stands there is known before it is read. Every walk holds that against the headers: their
+// first 16 bytes (offset, length, epoch) are covered by no checksum.
+struct scan_place {
+    uint64_t position;
+    int64_t base_offset;
+};
+// The first batch from there on whose last offset is >= offset. ERR_EOF: none;
+// ERR_CORRUPT_MESSAGE: the headers on the way do not follow one another.
+int scan_offset(struct scan *s, struct scan_place from, int64_t offset, uint64_t *out_position,
                 struct batch *out);
-int scan_time(struct scan *s, uint64_t position, int64_t offset, int64_t timestamp_ms,
+// The same, whose largest timestamp is >= timestamp_ms besides. What is passed over is read whole
+// and its checksum verified, since its timestamps decide.
+int scan_time(struct scan *s, struct scan_place from, int64_t offset, int64_t timestamp_ms,
               uint64_t *out_position, struct batch *out);
 
-// The position to search from for `relative_offset`: that of the last of the `entries` entries of
-// an .index file that is not above it; 0 when there is none or the file is unusable (then the
-// search is only longer).
-uint64_t scan_index(struct scan *index, uint32_t entries, int64_t relative_offset);
-// The relative offset up to which a .timeindex file says everything is older than timestamp_ms; -1:
-// it says nothing.
-int64_t scan_time_index(struct scan *index, uint32_t entries, int64_t timestamp_ms);
-// How many of the leading bytes are whole batches with right checksums and rising offsets from
-// `base` on; each is reported.
-uint64_t scan_valid(struct scan *s, uint64_t position, int64_t offset,
+// Entries of the index files, which have no checksums: the last of the first `entries` that is not
+// above what is looked for. False: there is none, or the file is unusable. What an entry says must
+// be held against the batch that it names before it is believed.
+struct scan_index_entry {
+    int64_t relative_offset; // of the batch's last record
+    uint64_t position;
+};
+bool scan_index(struct scan *index, uint32_t entries, int64_t relative_offset,
+                struct scan_index_entry *out);
+struct scan_time_entry {
+    int64_t timestamp_ms;    // everything up to that offset is as old or older
+    int64_t relative_offset; // of the last record of the batch that has it
+};
+bool scan_time_index(struct scan *index, uint32_t entries, int64_t timestamp_ms,
+                     struct scan_time_entry *out); // the last one older than timestamp_ms
+
+// How many of the leading bytes are whole batches with right checksums and dense offsets; each is
+// reported. What does not read right is read once more before the walk ends there.
+uint64_t scan_valid(struct scan *s, struct scan_place from,
                     void (*found)(void *arg, uint64_t position, const struct batch *b), void *arg);
 
-// Walks the plain batches in `bytes`: how many bytes of it are whole batches, each with a right
-// checksum and offsets that rise from `offset` on.
-size_t scan_whole(struct slice bytes, int64_t offset, int64_t *out_next_offset);
+// What batches that follow one another must say of themselves.
+struct scan_order {
+    int64_t offset; // of the first one
+    int32_t epoch;  // of all below epoch_end, where the walk ends; -1: not known
+    int64_t epoch_end;
+};
+// Walks the plain batches in `bytes`: how many bytes of it are whole batches in that order, each
+// with a right checksum.
+size_t scan_whole(struct slice bytes, const struct scan_order *order, int64_t *out_next_offset);
 
 #endif

@@ -26,13 +26,15 @@ static void scan_all(struct slice bytes)
     struct batch b;
     uint64_t at = 0;
     scan_init_bytes(&s, bytes);
-    uint64_t valid = scan_valid(&s, 0, 0, found, &s);
+    const struct scan_place start = {0, 0};
+    uint64_t valid = scan_valid(&s, start, found, &s);
+    const struct scan_order order = {.offset = 0, .epoch = -1, .epoch_end = INT64_MAX};
     int64_t next;
-    size_t whole = scan_whole(bytes, 0, &next);
+    size_t whole = scan_whole(bytes, &order, &next);
     ASSERT(valid == whole); // two ways to the same answer
-    if (scan_offset(&s, 0, 5, &at, &b) == 0)
+    if (scan_offset(&s, start, 5, &at, &b) == 0)
         ASSERT(batch_last_offset(&b) >= 5);
-    if (scan_time(&s, 0, 3, 1000, &at, &b) == 0)
+    if (scan_time(&s, start, 3, 1000, &at, &b) == 0)
         ASSERT(b.max_timestamp_ms >= 1000);
 }
 
@@ -60,10 +62,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     scan_init_bytes(&index, bytes);
     // More entries are claimed than there are: a file may be shorter than it should be.
     uint32_t entries = (uint32_t)(len / INDEX_ENTRY_BYTES) + 2;
+    struct scan_index_entry entry;
+    struct scan_time_entry time_entry;
     for (int64_t relative = 0; relative < 64; relative += 7)
-        (void)scan_index(&index, entries, relative);
+        if (scan_index(&index, entries, relative, &entry))
+            ASSERT(entry.relative_offset <= relative);
     for (int64_t ms = 0; ms < 4000; ms += 499)
-        (void)scan_time_index(&index, entries, ms);
+        if (scan_time_index(&index, entries, ms, &time_entry))
+            ASSERT(time_entry.timestamp_ms < ms);
     struct segment s;
     if (len >= SEGMENT_RECORD_BYTES && segment_get(slice_of(data, SEGMENT_RECORD_BYTES), &s) == 0)
         segment_invariant(&s);

@@ -68,14 +68,21 @@ static void test_index_entries(void **state)
     assert_memory_equal(time.data, want_time, sizeof want_time);
     struct scan scan;
     scan_init_bytes(&scan, buf_slice(&index));
-    assert_int_equal(scan_index(&scan, 2, 3), 0);
-    assert_int_equal(scan_index(&scan, 2, 4), 101);
-    assert_int_equal(scan_index(&scan, 2, 900), 281);
-    assert_int_equal(scan_index(&scan, 9, 900), 0); // entries that are not there
+    struct scan_index_entry entry;
+    struct scan_time_entry time_entry;
+    assert_false(scan_index(&scan, 2, 3, &entry));
+    assert_true(scan_index(&scan, 2, 4, &entry));
+    assert_int_equal(entry.relative_offset, 4);
+    assert_int_equal(entry.position, 101);
+    assert_true(scan_index(&scan, 2, 900, &entry));
+    assert_int_equal(entry.position, 281);
+    assert_false(scan_index(&scan, 9, 900, &entry)); // entries that are not there
     scan_init_bytes(&scan, buf_slice(&time));
-    assert_int_equal(scan_time_index(&scan, 2, 9), -1);
-    assert_int_equal(scan_time_index(&scan, 2, 10), 4);
-    assert_int_equal(scan_time_index(&scan, 2, 51), 8);
+    assert_false(scan_time_index(&scan, 2, 9, &time_entry));
+    assert_true(scan_time_index(&scan, 2, 10, &time_entry));
+    assert_int_equal(time_entry.relative_offset, 4);
+    assert_true(scan_time_index(&scan, 2, 51, &time_entry));
+    assert_int_equal(time_entry.relative_offset, 8);
     buf_fini(&index);
     buf_fini(&time);
     segment_fini(&s);
