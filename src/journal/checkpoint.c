@@ -96,7 +96,7 @@ int checkpointer_create(const struct checkpoint_options *options,
     c->current = (struct checkpoint_slot){
         .sequence = found->sequence, .replay_lsn = found->replay_lsn, .chain = found->chain};
     c->slot = found->slot;
-    c->next_number = found->sequence + 1;
+    c->next_number = found->last_number + 1; // no file that is there is written over
     c->stats.snapshot_files = found->chain.count;
     published_init(&c->published, sizeof c->stats);
     published_set(&c->published, &c->stats);
@@ -244,7 +244,7 @@ static int install(struct checkpointer *c)
     c->current = next;
     c->slot = slot;
     journal_recycle(c->options.journal, next.replay_lsn); // step 5
-    // A leftover that cannot be removed now is removed by the next start.
+    // A leftover that cannot be removed now is removed by the next one.
     (void)snapshot_clean(c->options.actor, &c->current.chain);
     return 0;
 }

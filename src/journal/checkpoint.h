@@ -72,7 +72,8 @@ struct checkpoint_found {
     uint64_t sequence; // 0: none yet (a new store)
     uint64_t replay_lsn;
     uint64_t snapshot_files, records;
-    unsigned slot; // which of the two holds it
+    unsigned slot;        // which of the two holds it
+    uint64_t last_number; // the largest that a checkpoint or a snapshot file has, named or not
     struct checkpoint_chain chain;
     char damage[256]; // in words, when ERR_CORRUPT or ERR_FORMAT_VERSION is returned
 };

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Reading the newest whole checkpoint. A torn slot is an ordinary crash: the other one counts. Two
-// slots that cannot be read while both had been written is damage, since a write touches only one.
+// slots that cannot be read while both had been written is damage, since a write touches only one;
+// and so is a slot of which one bit is wrong, which no torn write leaves: that checkpoint was
+// installed, and what has been done since may not fit the one before.
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -12,8 +14,43 @@
 struct slots {
     struct checkpoint_slot slot[CHECKPOINT_SLOTS];
     int err[CHECKPOINT_SLOTS];
+    bool one_bit[CHECKPOINT_SLOTS];
     uint32_t version;
 };
+
+static bool one_bit_off(uint8_t block[IO_BLOCK])
+{
+    struct checkpoint_slot slot;
+    uint32_t version;
+    bool found = false;
+    for (size_t bit = 0; bit < 8 * CHECKPOINT_SLOT_MAX && !found; bit++) {
+        block[bit / 8] ^= (uint8_t)(1U << (bit % 8));
+        found = slot_get(block, &slot, &version) == 0;
+        block[bit / 8] ^= (uint8_t)(1U << (bit % 8));
+    }
+    return found;
+}
+
+static int slots_read_once(struct io_file *file, struct slots *out)
+{
+    uint8_t *blocks = mem_alloc_aligned(IO_BLOCK, CHECKPOINT_SLOTS * IO_BLOCK);
+    int64_t got = io_read(file, 0, blocks, CHECKPOINT_SLOTS * IO_BLOCK);
+    for (unsigned i = 0; i < CHECKPOINT_SLOTS && got >= 0; i++) {
+        uint8_t *block = blocks + (size_t)i * IO_BLOCK;
+        out->err[i] = slot_get(block, &out->slot[i], &out->version);
+        out->one_bit[i] = out->err[i] == ERR_CORRUPT && one_bit_off(block);
+    }
+    mem_free(blocks);
+    return got < 0 ? (int)got : 0;
+}
+
+static bool slots_whole(const struct slots *slots)
+{
+    for (unsigned i = 0; i < CHECKPOINT_SLOTS; i++)
+        if (slots->err[i] != 0 && slots->err[i] != ERR_NOT_FOUND)
+            return false;
+    return true;
+}
 
 static int slots_read(struct io *io, struct slots *out)
 {
@@ -23,15 +60,13 @@ static int slots_read(struct io *io, struct slots *out)
     int err = io_open(io, "CHECKPOINT", 0, &file);
     if (err == ERR_NOT_FOUND)
         return 0;
-    if (err != 0)
-        return err;
-    uint8_t *blocks = mem_alloc_aligned(IO_BLOCK, CHECKPOINT_SLOTS * IO_BLOCK);
-    int64_t got = io_read(file, 0, blocks, CHECKPOINT_SLOTS * IO_BLOCK);
+    if (err == 0)
+        err = slots_read_once(file, out);
+    // A read may go wrong for once, and a slot that cannot be read is written over.
+    if (err == 0 && !slots_whole(out))
+        err = slots_read_once(file, out);
     io_file_close(file);
-    for (unsigned i = 0; i < CHECKPOINT_SLOTS && got >= 0; i++)
-        out->err[i] = slot_get(blocks + (size_t)i * IO_BLOCK, &out->slot[i], &out->version);
-    mem_free(blocks);
-    return got < 0 ? (int)got : 0;
+    return err;
 }
 
 static int slots_choose(const struct slots *slots, struct checkpoint_found *found)
@@ -44,6 +79,14 @@ static int slots_choose(const struct slots *slots, struct checkpoint_found *foun
                            "version of weir that wrote it, or a newer one.",
                            slots->version, CHECKPOINT_VERSION);
             return ERR_FORMAT_VERSION;
+        }
+        if (slots->one_bit[i]) {
+            (void)snprintf(found->damage, sizeof found->damage,
+                           "CHECKPOINT: one bit of slot %u has changed since it was written. "
+                           "Restore a backup; or go on from the checkpoint before it: fill the "
+                           "4096 bytes from %u on with zeros.",
+                           i, i * IO_BLOCK);
+            return ERR_CORRUPT;
         }
         if (slots->err[i] != 0)
             continue;
@@ -95,7 +138,9 @@ int checkpoint_load(struct io *io, int (*apply)(void *arg, const struct state_re
                             sizeof out->damage);
         out->snapshot_files++;
     }
-    if (err == 0 && !read_only)
-        err = snapshot_clean(io, &out->chain);
+    if (err == 0)
+        err = snapshot_numbers(io, &out->last_number);
+    if (err == 0 && out->last_number < out->sequence)
+        out->last_number = out->sequence;
     return err;
 }

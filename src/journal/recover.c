@@ -10,6 +10,7 @@
 //               zeroed, so that no later start sees it again.
 //   damage      anything whole behind the end, in this file or a later one: a group that had been
 //               durable is hurt. The start is refused with words; nothing is changed.
+//               Unless it is whole but for one bit: that is damage too (one_bit.c).
 //   the newest  group may carry references to bodies that never reached their segments; then it
 //               was never durable and is cut as well. It is recognised by reading one group ahead.
 #include <stdarg.h>
@@ -21,30 +22,9 @@
 #include "base/endian.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "journal/wal_dir.h"
+#include "journal/walk.h"
 
-#define NO_ENTRY SIZE_MAX
-
-struct walk_group {
-    uint8_t *data;
-    size_t cap;
-    struct wal_group group;
-    size_t entry;
-};
-
-struct walk {
-    struct io *io;
-    struct wal_dir dir;
-    struct wal_window window;
-    const struct journal_replay *replay;
-    struct journal_recovery *recovery;
-    uint64_t from_lsn;
-    size_t start, at; // entries; NO_ENTRY: no file was ever opened
-    uint64_t pos, next_lsn;
-    uint32_t prev_crc;
-    bool torn; // a group begins at pos, and it is not whole
-    struct walk_group groups[2];
-};
+#define ONE_BIT_BYTES_MAX ((size_t)1024 * 1024) // of a torn group that is looked at
 
 // ---- words
 
@@ -193,10 +173,21 @@ static size_t next_opened(const struct walk *w)
     return NO_ENTRY;
 }
 
+// What ends the chain is read once more before it is called its end: a read may go wrong for once,
+// and what is behind the end will be written over.
+static int walk_try_twice(struct walk *w, struct walk_group *slot)
+{
+    int found = walk_try(w, slot);
+    if (found != 0)
+        return found;
+    wal_window_forget(&w->window);
+    return walk_try(w, slot);
+}
+
 static int walk_next(struct walk *w, struct walk_group *slot)
 {
     for (;;) {
-        int found = walk_try(w, slot);
+        int found = walk_try_twice(w, slot);
         if (found != 0)
             return found;
         size_t next = next_opened(w);
@@ -245,9 +236,40 @@ static int check_unsure(struct walk *w)
     return err;
 }
 
+// Nothing whole lies behind. Was it torn, or has it changed?
+static int check_torn(struct walk *w)
+{
+    const struct wal_entry *e = &w->dir.entries[w->at];
+    const struct wal_group expected = {.salt = e->header.salt,
+                                       .first_lsn = w->next_lsn,
+                                       .position = w->pos,
+                                       .prev_crc = w->prev_crc};
+    const uint8_t *bytes;
+    uint64_t left = e->file_bytes > w->pos ? e->file_bytes - w->pos : 0;
+    size_t len = left < ONE_BIT_BYTES_MAX ? (size_t)left : ONE_BIT_BYTES_MAX;
+    if (len < WAL_GROUP_HEADER)
+        return 0;
+    int err = wal_window_get(&w->window, w->pos, len, &bytes);
+    if (err != 0)
+        return err == ERR_EOF ? 0 : err;
+    uint8_t *copy = mem_dup(bytes, len);
+    bool one_bit = wal_one_bit_off(copy, len, &expected);
+    mem_free(copy);
+    if (!one_bit)
+        return 0;
+    return damage(w,
+                  "%s/%016llx.wal: one bit of the newest group (byte %llu, LSN %llu) has changed "
+                  "since it was written. Restore a backup; or lose that group: truncate to %llu "
+                  "bytes.",
+                  w->dir.path, (unsigned long long)e->number, (unsigned long long)w->pos,
+                  (unsigned long long)w->next_lsn, (unsigned long long)w->pos);
+}
+
 static int check_end(struct walk *w)
 {
     int err = look_behind(w, w->at, w->pos + IO_BLOCK);
+    if (err == 0 && !bug(BUG_CUT_FLIPPED))
+        err = check_torn(w);
     if (err == 0)
         err = check_unsure(w);
     if (err == 0 && w->next_lsn < w->from_lsn)
@@ -274,7 +296,7 @@ static int frame_replay(struct walk *w, const struct wal_frame *frame, bool last
     return w->replay->frame(w->replay->arg, &out);
 }
 
-static int group_replay(struct walk *w, const struct walk_group *slot, bool last)
+static int frames_replay(struct walk *w, const struct walk_group *slot, bool last)
 {
     const struct wal_group *group = &slot->group;
     struct slice rest =
@@ -298,6 +320,20 @@ static int group_replay(struct walk *w, const struct walk_group *slot, bool last
     }
     recovery->last_lsn = group->first_lsn + group->frames - 1;
     return 0;
+}
+
+static int group_replay(struct walk *w, const struct walk_group *slot, bool last)
+{
+    int err = frames_replay(w, slot, last);
+    if (err != ERR_CORRUPT)
+        return err;
+    return damage(w,
+                  "%s/%016llx.wal: the group at byte %llu (LSN %llu) is whole, but what it says "
+                  "does not fit the checkpoint, the groups before it, or the segments. Restore a "
+                  "backup of the whole directory.",
+                  w->dir.path, (unsigned long long)w->dir.entries[slot->entry].number,
+                  (unsigned long long)slot->group.position,
+                  (unsigned long long)slot->group.first_lsn);
 }
 
 // Did the bodies that the newest group refers to reach their segments? 1, 0 or ERR_*.
@@ -331,6 +367,15 @@ static int last_replay(struct walk *w, const struct walk_group *slot)
     // A group or file begun behind it was begun after it was durable.
     bool newest = w->at == slot->entry && !w->torn;
     int whole = newest ? group_verify(w, slot) : 1;
+    if (whole == ERR_CORRUPT)
+        return damage(w,
+                      "%s/%016llx.wal: the newest group (byte %llu, LSN %llu) refers to a batch in "
+                      "a segment of which one bit has changed since it was written. Restore a "
+                      "backup; or lose that group: truncate to %llu bytes.",
+                      w->dir.path, (unsigned long long)w->dir.entries[w->at].number,
+                      (unsigned long long)slot->group.position,
+                      (unsigned long long)slot->group.first_lsn,
+                      (unsigned long long)slot->group.position);
     if (whole < 0) // a disk that does not answer is no reason to cut what was acknowledged
         return whole;
     if (whole == 0) {
@@ -340,6 +385,7 @@ static int last_replay(struct walk *w, const struct walk_group *slot)
         w->torn = true;
         return 0;
     }
+    w->newest = newest ? slot : NULL;
     return group_replay(w, slot, newest);
 }
 
@@ -387,158 +433,6 @@ static int walk_all(struct walk *w)
     return err;
 }
 
-// ---- making it ready to be written
-
-static int cut(struct walk *w)
-{
-    char path[JOURNAL_PATH_SIZE];
-    wal_number_path(w->dir.path, w->dir.entries[w->at].number, ".wal", path);
-    struct io_file *file = NULL;
-    int err = io_open(w->io, path, IO_WRITE, &file);
-    if (err == 0 && w->torn) {
-        uint8_t *block = mem_alloc_aligned(IO_BLOCK, IO_BLOCK);
-        struct iovec iov = {.iov_base = block, .iov_len = IO_BLOCK};
-        err = io_write(file, w->pos, &iov, 1);
-        mem_free(block);
-    }
-    if (err == 0) // also what was kept: it may have been on its way when the machine stopped
-        err = io_sync(file);
-    io_file_close(file);
-    return err;
-}
-
-static uint64_t random_u64(struct io *io)
-{
-    uint64_t value;
-    do {
-        io_random(io, &value, sizeof value);
-    } while (value == 0);
-    return value;
-}
-
-static void tail_add(struct list *list, struct wal_tail *tail, const struct wal_header *header,
-                     uint64_t first_lsn)
-{
-    struct wal_file *file = mem_zalloc(sizeof *file);
-    file->number = header->number;
-    file->salt = header->salt;
-    file->size_bytes = header->size_bytes;
-    file->first_lsn = first_lsn;
-    list_push_back(list, &file->link);
-    tail->count++;
-}
-
-static void tail_free(struct wal_tail *tail)
-{
-    list_splice_back(&tail->used, &tail->spares);
-    for (struct list *it; (it = list_pop_front(&tail->used)) != NULL;)
-        mem_free(CONTAINER_OF(it, struct wal_file, link));
-}
-
-// What a killed process left in the page cache is read like what is on disk, and a power loss takes
-// it back; headers and openings that are gone by then would take with them what was written behind
-// them. A file that is clean costs next to nothing.
-static int kept_sync(struct walk *w, const struct wal_entry *entry)
-{
-    char path[JOURNAL_PATH_SIZE];
-    wal_number_path(w->dir.path, entry->number, ".wal", path);
-    struct io_file *file = NULL;
-    int err = io_open(w->io, path, IO_WRITE, &file);
-    if (err == 0)
-        err = io_sync(file);
-    io_file_close(file);
-    return err;
-}
-
-static int tail_entries(struct walk *w, struct wal_tail *tail)
-{
-    for (size_t i = 0; i < w->dir.count; i++) {
-        const struct wal_entry *entry = &w->dir.entries[i];
-        bool behind = w->at == NO_ENTRY || i > w->at;
-        bool kept = behind || entry->state == WAL_ENTRY_OPENED;
-        int err = kept && i != w->at ? kept_sync(w, entry) : 0; // that one is: see cut
-        if (err != 0)
-            return err;
-        if (entry->state == WAL_ENTRY_OPENED && !behind) {
-            tail_add(&tail->used, tail, &entry->header, entry->opening.first_lsn);
-        } else if (behind) {
-            ASSERT(entry->state == WAL_ENTRY_SPARE || entry->state == WAL_ENTRY_UNSURE);
-            tail_add(&tail->spares, tail, &entry->header, 0);
-        } else { // older than what is needed, and not readable as what it was
-            char path[JOURNAL_PATH_SIZE];
-            wal_number_path(w->dir.path, entry->number, ".wal", path);
-            err = io_remove(w->io, path);
-            if (err != 0)
-                return err;
-        }
-    }
-    return 0;
-}
-
-static int tail_leftovers(struct walk *w, struct wal_tail *tail)
-{
-    char path[JOURNAL_PATH_SIZE];
-    int err = 0;
-    for (size_t i = 0; i < w->dir.new_count && err == 0; i++) {
-        wal_number_path(w->dir.path, w->dir.new[i], ".new", path);
-        err = io_remove(w->io, path);
-    }
-    for (size_t i = 0; i < w->dir.old_count && err == 0; i++) {
-        // Its blocks are our reserve on a full disk: it becomes a spare file.
-        char name[WAL_NAME_SIZE];
-        wal_name(w->dir.old[i], ".old", name);
-        wal_path(w->dir.path, name, path);
-        struct io_file *file = NULL;
-        err = io_open(w->io, path, 0, &file);
-        int64_t size = err == 0 ? io_file_size(file) : 0;
-        io_file_close(file);
-        if (err != 0)
-            break;
-        struct wal_header header = {.store = tail->store,
-                                    .number = tail->next_number++,
-                                    .salt = random_u64(w->io),
-                                    .size_bytes = size > 0 ? (uint64_t)size : 0};
-        if (size <= WAL_GROUPS_AT || size % IO_BLOCK != 0) {
-            err = io_remove(w->io, path);
-            continue;
-        }
-        err = wal_recycle(w->io, w->dir.path, name, &header);
-        if (err == 0)
-            tail_add(&tail->spares, tail, &header, 0);
-    }
-    return err;
-}
-
-static int tail_make(struct walk *w, uint64_t first_file_bytes, struct wal_tail *tail)
-{
-    list_init(&tail->used);
-    list_init(&tail->spares);
-    tail->count = 0;
-    tail->pos = w->pos;
-    tail->next_lsn = w->next_lsn;
-    tail->prev_crc = w->prev_crc;
-    tail->next_number = w->dir.max_number + 1;
-    tail->store =
-        w->dir.count > 0 ? w->dir.entries[w->dir.count - 1].header.store : random_u64(w->io);
-    int err = w->at == NO_ENTRY ? 0 : cut(w);
-    if (err == 0)
-        err = tail_entries(w, tail);
-    if (err == 0)
-        err = tail_leftovers(w, tail);
-    if (err == 0 && tail->count == 0) {
-        struct wal_header header = {.store = tail->store,
-                                    .number = tail->next_number++,
-                                    .salt = random_u64(w->io),
-                                    .size_bytes = first_file_bytes};
-        err = wal_make(w->io, w->dir.path, &header);
-        if (err == 0)
-            tail_add(&tail->spares, tail, &header, 0);
-    }
-    if (err != 0)
-        tail_free(tail);
-    return err;
-}
-
 int wal_recover(struct io *io, const char *dir, uint64_t first_file_bytes, uint64_t from_lsn,
                 const struct journal_replay *replay, struct journal_recovery *recovery,
                 struct wal_tail *tail)
@@ -560,7 +454,7 @@ int wal_recover(struct io *io, const char *dir, uint64_t first_file_bytes, uint6
     if (err == 0 && tail != NULL && w.dir.count > 0)
         err = io_sync_dir(io, dir);
     if (err == 0 && tail != NULL)
-        err = tail_make(&w, first_file_bytes, tail);
+        err = walk_ready(&w, first_file_bytes, tail);
     wal_window_free(&w.window);
     mem_free(w.groups[0].data);
     mem_free(w.groups[1].data);

@@ -99,6 +99,30 @@ static void test_flipped_bit_in_an_earlier_group_refuses_the_start(void **state)
     rig_destroy(rig);
 }
 
+static void test_one_bit_of_the_newest_group_is_no_torn_write(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_create();
+    uint8_t *bytes = three_groups(rig);
+    const size_t group_len = WAL_GROUP_HEADER + WAL_FRAME_HEADER + 5 + 9000 + WAL_COMMIT_BYTES;
+    const size_t commit_at = group_len - WAL_COMMIT_BYTES;
+    for (size_t at = 0; at < group_len; at += at < 200 || at >= commit_at ? 1 : 61) {
+        uint8_t hurt = bytes[LAST + at] ^ (uint8_t)(1u << (at % 8));
+        rig_file_write(rig, 1, LAST + at, &hurt, 1);
+        assert_int_equal(rig_scan(rig, 0), ERR_CORRUPT);
+        assert_non_null(strstr(rig->recovery.damage, "one bit of the newest group"));
+        hurt ^= (uint8_t)(1u << ((at + 3) % 8)); // two: nothing tells that from a torn write
+        rig_file_write(rig, 1, LAST + at, &hurt, 1);
+        assert_int_equal(rig_scan(rig, 0), 0);
+        assert_int_equal(rig->replayed_count, 2);
+        rig_file_write(rig, 1, LAST + at, &bytes[LAST + at], 1);
+    }
+    assert_int_equal(rig_scan(rig, 0), 0);
+    assert_int_equal(rig->replayed_count, 3);
+    mem_free(bytes);
+    rig_destroy(rig);
+}
+
 static void test_the_choice_offered_works(void **state)
 {
     (void)state;
@@ -225,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_newest_group_torn_anywhere_is_cut),
         cmocka_unit_test(test_file_cut_short_at_every_block),
         cmocka_unit_test(test_flipped_bit_in_an_earlier_group_refuses_the_start),
+        cmocka_unit_test(test_one_bit_of_the_newest_group_is_no_torn_write),
         cmocka_unit_test(test_the_choice_offered_works),
         cmocka_unit_test(test_headers_are_checked),
         cmocka_unit_test(test_foreign_and_misplaced_files_are_refused),

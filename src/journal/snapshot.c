@@ -294,6 +294,25 @@ static int clean_take(void *arg, const char *name)
     return 0;
 }
 
+static int number_take(void *arg, const char *name)
+{
+    uint64_t *last = arg, number;
+    bool ours = wal_name_parse(name, ".snap", &number) || wal_name_parse(name, ".tmp", &number);
+    if (ours && number > *last)
+        *last = number;
+    return 0;
+}
+
+int snapshot_numbers(struct io *io, uint64_t *out_last)
+{
+    uint64_t last = 0;
+    int err = io_list(io, snapshot_dir, number_take, &last);
+    if (err != 0 && err != ERR_NOT_FOUND)
+        return err;
+    *out_last = last;
+    return 0;
+}
+
 int snapshot_clean(struct io *io, const struct checkpoint_chain *chain)
 {
     struct clean clean = {.chain = chain};

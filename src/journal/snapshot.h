@@ -39,8 +39,10 @@
 #define SNAPSHOT_TRAILER       4
 #define SNAPSHOT_PATH_SIZE     64
 
-_Static_assert(CHECKPOINT_SLOT_HEADER + CHECKPOINT_SLOT_ENTRY * CHECKPOINT_CHAIN_MAX <= IO_BLOCK,
-               "a slot names a whole chain");
+enum { // bytes of the largest slot
+    CHECKPOINT_SLOT_MAX = CHECKPOINT_SLOT_HEADER + CHECKPOINT_SLOT_ENTRY * CHECKPOINT_CHAIN_MAX
+};
+_Static_assert(CHECKPOINT_SLOT_MAX <= IO_BLOCK, "a slot names a whole chain");
 
 struct checkpoint_slot {
     uint64_t sequence;
@@ -67,6 +69,8 @@ int snapshot_write(struct io *io, uint64_t number, uint64_t replay_lsn, bool ful
 int snapshot_read(struct io *io, const struct checkpoint_chain_file *file,
                   int (*apply)(void *arg, const struct state_record *record), void *arg,
                   uint64_t *records, char *damage, size_t damage_size);
+// The largest number that a snapshot file, whole or begun, has; 0: there is none.
+int snapshot_numbers(struct io *io, uint64_t *out_last);
 // Removes what the chain does not name.
 int snapshot_clean(struct io *io, const struct checkpoint_chain *chain);
 

@@ -40,6 +40,11 @@ void wal_window_free(struct wal_window *w)
     w->cap = 0;
 }
 
+void wal_window_forget(struct wal_window *w)
+{
+    w->len = 0;
+}
+
 static int window_grow(struct wal_window *w, size_t need)
 {
     size_t cap = need > WINDOW_BYTES ? need : WINDOW_BYTES;

@@ -52,7 +52,12 @@ int wal_window_open(struct wal_window *w, struct io *io, const char *dir,
                     const struct wal_entry *entry); // an open one is closed first
 void wal_window_close(struct wal_window *w);        // keeps its memory
 void wal_window_free(struct wal_window *w);
+void wal_window_forget(struct wal_window *w); // what comes next is read from the file
 // ERR_EOF past the end of the file; valid until the next call.
 int wal_window_get(struct wal_window *w, uint64_t at, size_t len, const uint8_t **out);
+
+// one_bit.c: whether the group that should continue the chain is sound but for one flipped bit.
+// `expected` says what its header must; `bytes`, as many as there are, are changed meanwhile.
+bool wal_one_bit_off(uint8_t *bytes, size_t len, const struct wal_group *expected);
 
 #endif
