@@ -27,7 +27,10 @@
 // write is then kept, lost, or torn (each sector of 512 bytes on its own), independently of the
 // others; a file that grew may show zeros where its data were lost. Names (create, rename, remove,
 // mkdir) survive after io_sync_dir of the directory that holds them, otherwise by chance; a file
-// whose name is lost is lost, synced or not. SIM_KILL (kill -9) loses only what was in flight.
+// whose name is lost is lost, synced or not. SIM_KILL (kill -9) loses only what was in flight. What
+// a failed sync should have covered, and what a failed durable write has left, is seen like the
+// rest, but no later sync makes it durable: it must be written again. A bit that has flipped at
+// rest stays so until it is written over, or the disk is mended.
 //
 // NETWORK. Addresses are flat: all machines share one host, as it were. A listener on 0.0.0.0 or ::
 // answers for every address of its family. Each connection keeps order, has a small random window
@@ -51,10 +54,11 @@ struct sim_machine; // outlives its incarnations, each of which is a struct io_w
 #define SIM_FAULT_TABLE(X)                                                                         \
     X(CRASH, "crash", "power loss in the middle of a write, sync or change of a name")             \
     X(SYNC_FAIL, "sync-fail", "a sync fails; part of what it covered can never be synced")         \
+    X(WRITE_FAIL, "write-fail", "a write fails; some of it may be there, and stay or not")         \
     X(DISK_FULL, "disk-full", "a write finds the disk full, and for a while every one that grows") \
     X(READ_FAIL, "read-fail", "a read fails")                                                      \
     X(READ_FLIP, "read-flip", "a read delivers one wrong bit")                                     \
-    X(REST_FLIP, "rest-flip", "at a restart one bit of one file has changed")                      \
+    X(REST_FLIP, "rest-flip", "at a restart one bit of one file has changed, until it is written") \
     X(CLOCK_JUMP, "clock-jump", "reading the wall clock finds it moved, forward or back")          \
     X(CUT, "cut", "a send is cut at any byte: both sides lose the connection")                     \
     X(HALF_OPEN, "half-open", "after a send nothing passes any more; both sides notice late")      \
@@ -84,6 +88,8 @@ struct sim_options {
     // After a crash by chance or schedule (not by sim_crash): outside every actor, so objects may
     // be destroyed and the machine started again here or later. May be NULL.
     void (*crashed)(void *arg, struct sim_machine *machine);
+    // One bit of a file has changed at rest: from within sim_start. May be NULL.
+    void (*flipped)(void *arg, struct sim_machine *machine, const char *path, uint64_t offset);
     void *arg;
 };
 void sim_options_init(struct sim_options *out, uint64_t seed); // no faults, 1 GiB disks
@@ -125,7 +131,11 @@ void sim_wall_jump(struct sim_machine *machine, int64_t by_ms);
 int64_t sim_disk_size(struct sim_machine *machine, const char *path); // ERR_NOT_FOUND
 int64_t sim_disk_read(struct sim_machine *machine, const char *path, uint64_t offset, void *buf,
                       size_t len);
+// Every name there is, in the order of making; directories too.
+void sim_disk_each(struct sim_machine *machine, void (*fn)(void *arg, const char *path), void *arg);
 int sim_disk_flip(struct sim_machine *machine, const char *path, uint64_t offset, uint8_t bits);
+uint64_t sim_disk_flips(struct sim_machine *machine); // that have not been written over
+void sim_disk_mend(struct sim_machine *machine);      // takes them back
 void sim_disk_capacity(struct sim_machine *machine, uint64_t bytes);
 uint64_t sim_disk_used(const struct sim_machine *machine);
 

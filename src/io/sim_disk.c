@@ -49,6 +49,7 @@ void sim_inode_unref(struct sim_inode *inode)
     for (size_t i = 0; i < inode->pages_count; i++)
         mem_free(inode->pages[i]);
     mem_free(inode->pages);
+    mem_free(inode->flips);
     ASSERT(inode->disk->used_bytes >= inode->counted_bytes);
     inode->disk->used_bytes -= inode->counted_bytes;
     mem_free(inode);
@@ -73,6 +74,7 @@ static uint8_t *page_at(struct sim_inode *inode, size_t index)
 // data NULL: zeros
 static void pages_write(struct sim_inode *inode, uint64_t offset, const uint8_t *data, uint64_t len)
 {
+    sim_flips_heal(inode, offset, len);
     while (len > 0) {
         size_t index = (size_t)(offset / IO_BLOCK);
         size_t in_page = (size_t)(offset % IO_BLOCK);

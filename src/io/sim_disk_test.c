@@ -480,6 +480,90 @@ static void test_flip(void **state)
     assert_int_equal(flipped, 20);
 }
 
+static void write_first_block(struct io *io, void *arg)
+{
+    struct io_file *file = NULL;
+    uint8_t *block = mem_alloc_aligned(IO_BLOCK, IO_BLOCK);
+    (void)arg;
+    memset(block, 'z', IO_BLOCK);
+    assert_int_equal(io_open(io, "wal", IO_WRITE | IO_DURABLE, &file), 0);
+    put(file, 0, block, IO_BLOCK);
+    io_file_close(file);
+    mem_free(block);
+}
+
+static void expect_wal(void *arg, const char *path)
+{
+    assert_string_equal(path, "wal");
+    (*(int *)arg)++;
+}
+
+// A flip lasts until something is written over it; the others can be taken back.
+static void test_flips_heal_and_are_mended(void **state)
+{
+    (void)state;
+    struct sim *sim = universe(3);
+    struct sim_machine *machine = sim_machine_create(sim, "m", true);
+    uint8_t byte = 0;
+    int names = 0;
+    run_and_crash(sim, machine, write_durable, NULL, SIM_POWER_LOSS);
+    sim_disk_each(machine, expect_wal, &names);
+    assert_int_equal(names, 1);
+    assert_int_equal(sim_disk_flip(machine, "wal", 5, 2), 0);
+    assert_int_equal(sim_disk_flip(machine, "wal", IO_BLOCK + 5, 1), 0);
+    assert_int_equal(sim_disk_flip(machine, "wal", IO_BLOCK + 5, 4), 0);
+    assert_int_equal(sim_disk_flips(machine), 2);
+    run_once(sim, machine, write_first_block, NULL);
+    (void)sim_run_until(sim, sim_now_ns(sim) + SECOND, NULL, NULL);
+    sim_disk_mend(machine);
+    assert_int_equal(sim_disk_flips(machine), 0);
+    assert_int_equal(sim_disk_read(machine, "wal", 5, &byte, 1), 1);
+    assert_int_equal(byte, 'z'); // what was written stays as it is
+    assert_int_equal(sim_disk_read(machine, "wal", IO_BLOCK + 5, &byte, 1), 1);
+    assert_int_equal(byte, 'a');
+    sim_destroy(sim);
+}
+
+static void write_and_fail(struct io *io, void *arg)
+{
+    struct io_file *file = NULL;
+    uint8_t *block = mem_alloc_aligned(IO_BLOCK, IO_BLOCK);
+    struct iovec iov = {block, IO_BLOCK};
+    memset(block, 'w', IO_BLOCK);
+    assert_int_equal(io_open(io, "wal", IO_WRITE | IO_DURABLE, &file), 0);
+    sim_set_fault(arg, SIM_FAULT_WRITE_FAIL, 1000000);
+    assert_int_equal(io_write(file, 0, &iov, 1), ERR_IO);
+    sim_set_fault(arg, SIM_FAULT_WRITE_FAIL, 0);
+    assert_int_equal(io_sync(file), 0); // and yet
+    io_file_close(file);
+    mem_free(block);
+}
+
+// What a durable write that failed has left is seen, and a sync that goes well does not save it.
+static void test_a_failed_write_is_never_durable(void **state)
+{
+    (void)state;
+    int seen = 0, kept = 0;
+    for (uint64_t seed = 0; seed < 100; seed++) {
+        struct sim *sim = universe(seed);
+        struct sim_machine *machine = sim_machine_create(sim, "m", true);
+        uint8_t byte = 0;
+        run_and_crash(sim, machine, write_durable, NULL, SIM_POWER_LOSS);
+        run_and_crash(sim, machine, write_and_fail, sim, SIM_KILL);
+        assert_int_equal(sim_disk_read(machine, "wal", 0, &byte, 1), 1);
+        seen += byte == 'w';
+        struct io_world *world = sim_start(machine);
+        sim_crash(machine, SIM_POWER_LOSS);
+        sim_world_free(world);
+        assert_int_equal(sim_disk_read(machine, "wal", 0, &byte, 1), 1);
+        kept += byte == 'w';
+        sim_destroy(sim);
+    }
+    assert_true(seen > 90); // a part of it, nearly always
+    assert_true(kept > 10);
+    assert_true(kept < 80);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -495,6 +579,8 @@ int main(void)
         cmocka_unit_test(test_no_time_travel),
         cmocka_unit_test(test_stop_and_start),
         cmocka_unit_test(test_flip),
+        cmocka_unit_test(test_flips_heal_and_are_mended),
+        cmocka_unit_test(test_a_failed_write_is_never_durable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

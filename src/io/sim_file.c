@@ -126,6 +126,13 @@ static bool aligned(uint64_t offset, const struct iovec *iov, int iov_count)
     return ok;
 }
 
+static void note_write(const struct sim_inode *inode, uint64_t offset, uint64_t len)
+{
+    struct sim_last_write *last = inode->disk->last_writes;
+    memmove(last + 1, last, (SIM_LAST_WRITES - 1) * sizeof *last);
+    last[0] = (struct sim_last_write){inode->uid, offset, len};
+}
+
 int sim_write(struct io_file *base, uint64_t offset, const struct iovec *iov, int iov_count)
 {
     struct sim_file *file = (struct sim_file *)base;
@@ -142,12 +149,15 @@ int sim_write(struct io_file *base, uint64_t offset, const struct iovec *iov, in
     if (rc != 0)
         return rc;
     rc = len == 0 ? 0 : take_room(file->inode, offset + len);
+    bool fails = rc == 0 && len > 0 && sim_fault(sim, SIM_FAULT_WRITE_FAIL);
+    if (fails)
+        rc = ERR_IO;
     sim_fact(sim, FACT_WRITE, file->inode->uid, offset, rc != 0 ? rc : (int64_t)len);
     trace_iov(sim, iov, iov_count);
     sim->report.writes++;
     sim->report.write_bytes += len;
-    if (rc != 0) // some of it may have found room
-        len = sim_random(sim, len);
+    if (rc != 0) // some of it may have found room, or all
+        len = sim_random(sim, len + fails);
     if (rc != 0 && sim_inode_grow(file->inode, offset + len) != 0)
         len = 0;
     struct sim_op *op = sim_inode_write(file->inode, offset, iov, iov_count, len);
@@ -156,6 +166,9 @@ int sim_write(struct io_file *base, uint64_t offset, const struct iovec *iov, in
     op->actor = io->uid;
     if (durable && rc == 0)
         op->durable_ns = span.end_ns;
+    if (rc == 0)
+        note_write(file->inode, offset, len);
+    op->doomed = durable && fails; // it was to be synced, and was not
     return rc;
 }
 

@@ -87,6 +87,11 @@ struct sim_op { // a write or truncation that is not yet part of the durable con
     uint8_t data[];
 };
 
+struct sim_flip { // bits of the durable content that have changed at rest
+    uint64_t offset;
+    uint8_t bits;
+};
+
 struct sim_inode {
     uint32_t refs;
     struct sim_disk *disk;
@@ -94,6 +99,8 @@ struct sim_inode {
     uint8_t **pages; // durable content in blocks of IO_BLOCK; NULL means zeros
     size_t pages_count;
     uint64_t size; // durable size
+    struct sim_flip *flips;
+    size_t flips_count;
     struct list ops;
     size_t ops_count;
     uint64_t reserved_bytes;
@@ -123,6 +130,11 @@ struct sim_entry {
     char path[];
 };
 
+#define SIM_LAST_WRITES 4
+struct sim_last_write { // whole ones; uid 0: none
+    uint64_t uid, offset, len;
+};
+
 struct sim_disk {
     struct sim *sim;
     uint64_t capacity_bytes;
@@ -133,6 +145,7 @@ struct sim_disk {
     struct map durable; // what a power loss leaves for sure
     struct list name_ops;
     size_t name_ops_count;
+    struct sim_last_write last_writes[SIM_LAST_WRITES]; // newest first
 };
 
 // ---- machines and actors
@@ -311,6 +324,12 @@ struct sim_op *sim_inode_truncate(struct sim_inode *inode, uint64_t size);
 void sim_inode_settle(struct sim_inode *inode);
 void sim_inode_crash(struct sim_inode *inode, bool power);
 void sim_inode_flip(struct sim_inode *inode, uint64_t offset, uint8_t bits);
+// sim_machine.c
+struct sim_inode *sim_inode_at(struct sim_machine *machine, const char *path); // NULL
+
+// sim_flip.c
+void sim_flips_heal(struct sim_inode *inode, uint64_t offset, uint64_t len); // written over
+void sim_flip_at_rest(struct sim_machine *machine);                          // one bit of one file
 // Takes room for the file to reach `end` bytes; ERR_NOSPACE.
 int sim_inode_grow(struct sim_inode *inode, uint64_t end);
 void sim_inode_recount(struct sim_inode *inode);

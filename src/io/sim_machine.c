@@ -43,28 +43,6 @@ bool sim_machine_up(const struct sim_machine *machine)
     return machine->world != NULL && !machine->world->dead;
 }
 
-// One bit of one file, chosen over all durable bytes.
-static void flip_at_rest(struct sim_disk *disk)
-{
-    uint64_t total = 0;
-    LIST_FOR (it, &disk->now.order) {
-        struct map_node *node = CONTAINER_OF(it, struct map_node, order);
-        const struct sim_inode *inode = CONTAINER_OF(node, struct sim_entry, node)->inode;
-        total += inode == NULL ? 0 : inode->size;
-    }
-    uint64_t at = total == 0 ? 0 : sim_random(disk->sim, total);
-    LIST_FOR (it, &disk->now.order) {
-        struct map_node *node = CONTAINER_OF(it, struct map_node, order);
-        struct sim_inode *inode = CONTAINER_OF(node, struct sim_entry, node)->inode;
-        uint64_t size = inode == NULL ? 0 : inode->size;
-        if (at < size) {
-            sim_inode_flip(inode, at, (uint8_t)(1u << sim_random(disk->sim, 8)));
-            return;
-        }
-        at -= size;
-    }
-}
-
 struct io_world *sim_start(struct sim_machine *machine)
 {
     struct sim *sim = machine->sim;
@@ -79,7 +57,7 @@ struct io_world *sim_start(struct sim_machine *machine)
     sim_fact(sim, FACT_START, machine->starts, 0, 0);
     sim_fact_text(sim, machine->name);
     if (machine->starts++ > 0 && machine->disk != NULL && sim_fault(sim, SIM_FAULT_REST_FLIP))
-        flip_at_rest(machine->disk);
+        sim_flip_at_rest(machine);
     return &world->base;
 }
 
@@ -128,11 +106,20 @@ void sim_wall_jump(struct sim_machine *machine, int64_t by_ms)
 
 // ---- the disk, seen from outside
 
-static struct sim_inode *inode_at(struct sim_machine *machine, const char *path)
+struct sim_inode *sim_inode_at(struct sim_machine *machine, const char *path)
 {
     ASSERT(machine->disk != NULL);
     const struct sim_entry *entry = sim_names_find(&machine->disk->now, path);
     return entry == NULL ? NULL : entry->inode;
+}
+
+void sim_disk_each(struct sim_machine *machine, void (*fn)(void *arg, const char *path), void *arg)
+{
+    ASSERT(machine->disk != NULL);
+    LIST_FOR (it, &machine->disk->now.order) {
+        struct map_node *node = CONTAINER_OF(it, struct map_node, order);
+        fn(arg, CONTAINER_OF(node, struct sim_entry, node)->path);
+    }
 }
 
 static int64_t seen_ns(const struct sim_machine *machine)
@@ -143,7 +130,7 @@ static int64_t seen_ns(const struct sim_machine *machine)
 
 int64_t sim_disk_size(struct sim_machine *machine, const char *path)
 {
-    struct sim_inode *inode = inode_at(machine, path);
+    struct sim_inode *inode = sim_inode_at(machine, path);
     if (inode == NULL)
         return ERR_NOT_FOUND;
     return (int64_t)sim_inode_size(inode, 0, seen_ns(machine));
@@ -152,22 +139,10 @@ int64_t sim_disk_size(struct sim_machine *machine, const char *path)
 int64_t sim_disk_read(struct sim_machine *machine, const char *path, uint64_t offset, void *buf,
                       size_t len)
 {
-    struct sim_inode *inode = inode_at(machine, path);
+    struct sim_inode *inode = sim_inode_at(machine, path);
     if (inode == NULL)
         return ERR_NOT_FOUND;
     return (int64_t)sim_inode_read(inode, 0, seen_ns(machine), offset, buf, len);
-}
-
-int sim_disk_flip(struct sim_machine *machine, const char *path, uint64_t offset, uint8_t bits)
-{
-    struct sim_inode *inode = inode_at(machine, path);
-    if (inode == NULL)
-        return ERR_NOT_FOUND;
-    sim_inode_settle(inode);
-    if (offset >= inode->size)
-        return ERR_INVALID;
-    sim_inode_flip(inode, offset, bits);
-    return 0;
 }
 
 void sim_disk_capacity(struct sim_machine *machine, uint64_t bytes)
