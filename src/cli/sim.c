@@ -44,10 +44,12 @@ static void print_report(uint64_t seed, const struct sim_run_report *r)
             printf(" api%d=%" PRIu64, i, r->requests[i]);
     }
     printf(" requests=%" PRIu64 " batches=%" PRIu64 " records=%" PRIu64 " read=%" PRIu64
-           " commits=%" PRIu64 " bundles=%" PRIu64 " checks=%" PRIu64 " events=%" PRIu64
-           " writes=%" PRIu64 " syncs=%" PRIu64 " virtual-ms=%" PRId64,
+           " commits=%" PRIu64 " bundles=%" PRIu64 " unheard=%" PRIu64 " sessions=%" PRIu64
+           " damaged-reads=%" PRIu64 " refused-starts=%" PRIu64 " checks=%" PRIu64
+           " events=%" PRIu64 " writes=%" PRIu64 " syncs=%" PRIu64 " virtual-ms=%" PRId64,
            requests, r->batches_acknowledged, r->records_acknowledged, r->records_read, r->commits,
-           r->bundles, r->checks, r->io.events, r->io.writes, r->io.syncs, r->virtual_ms);
+           r->bundles, r->batches_unheard, r->sessions_continued, r->damaged_reads,
+           r->refused_starts, r->checks, r->io.events, r->io.writes, r->io.syncs, r->virtual_ms);
     print_faults(&r->io);
     printf(" hash=%016" PRIx64 "\n", r->hash);
 }
@@ -173,7 +175,7 @@ const struct cli_command cli_sim = {
             "\n"
             "  --seed N     the first seed (default 1)\n"
             "  --seeds N    how many seeds, one after the other (default 1)\n"
-            "  --steps N    requests per seed (default 400)\n"
+            "  --steps N    requests per seed (default 800)\n"
             "  --twice      run each seed twice and compare\n"
             "  --bug NAME   plant a bug and stop at the first seed that finds it\n"
             "  --trace      print everything that clients do and see\n"

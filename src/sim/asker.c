@@ -27,6 +27,8 @@ static void listed(struct client *c, int err, const void *response)
     client_note(c, "list %s-%d at %lld: %s, %lld of %lld", p->topic->name, p->index,
                 (long long)c->asked_time, err_name(err_from_kafka(at->error_code)),
                 (long long)at->offset, (long long)at->timestamp);
+    if (err_from_kafka(at->error_code) == ERR_CORRUPT_MESSAGE) // a lookup reads what it passes
+        model_damaged(m, p, &c->asked_read, 0, INT64_MAX);
     if (at->error_code != 0)
         return;
     if (c->asked_time == LIST_LATEST)

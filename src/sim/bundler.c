@@ -169,7 +169,7 @@ static void step_over(struct bundler *b)
         b->open = false;
         b->step++;
         sim_at(w->sim, sim_now_ns(w->sim), acknowledged, w); // it may not stop its own machine
-    } else if (sim_report(w->sim)->faults[SIM_FAULT_SYNC_FAIL] == 0) {
+    } else if (server_faults(w) == 0) {
         model_fail(&w->model, "a bundle failed, and no fault excuses it (%s)", err_name(err));
     }
     rest(b);

@@ -74,7 +74,9 @@ static void call_done(struct kafka_call *call)
 static void connection_lost(void *arg, int err)
 {
     struct client *c = arg;
-    (void)err;
+    // An answer that cannot be read, or to a question that nobody put.
+    if (err == ERR_MALFORMED)
+        model_fail(&c->world->model, "%s was sent what it cannot understand", c->name);
     if (c->kafka != NULL)
         client_hang_up(c);
 }
@@ -134,6 +136,10 @@ static int client_version(struct client *c, int16_t api)
     int min = c->world->api_min[api];
     if (min < known->min_version)
         min = known->min_version;
+    if (c->most_version > 0) {
+        min = c->least_version > min ? c->least_version : min;
+        max = c->most_version < max ? c->most_version : max;
+    }
     ASSERT(min <= max);
     return min + (int)client_dice(c, (uint32_t)(max - min) + 1);
 }
@@ -155,7 +161,8 @@ static int client_connect(struct client *c)
     return err != 0 ? err : kafka_client_open(&o, &c->kafka);
 }
 
-void client_call(struct client *c, int16_t api, const void *request, client_answered *answered)
+static void client_send(struct client *c, int16_t api, const void *request,
+                        client_answered *answered, bool unanswered)
 {
     ASSERT(!c->calling);
     c->start_at_send = c->world->model.start;
@@ -163,9 +170,10 @@ void client_call(struct client *c, int16_t api, const void *request, client_answ
     c->api = api;
     int err = c->kafka == NULL ? client_connect(c) : 0;
     if (err == 0) {
-        c->call = (struct kafka_call){.done = call_done};
+        c->call = (struct kafka_call){.done = call_done, .unanswered = unanswered};
         err = kafka_client_call(c->kafka, &c->call, api, client_version(c, api), request);
     }
+    c->least_version = c->most_version = 0;
     if (err != 0) {
         client_note(c, "cannot send (%s)", err_name(err));
         answered(c, err, NULL);
@@ -175,6 +183,16 @@ void client_call(struct client *c, int16_t api, const void *request, client_answ
     }
     c->calling = true;
     io_timer_start(c->io, &c->limit, io_now_ns(c->io) + CALL_LIMIT_NS);
+}
+
+void client_call(struct client *c, int16_t api, const void *request, client_answered *answered)
+{
+    client_send(c, api, request, answered, false);
+}
+
+void client_tell(struct client *c, int16_t api, const void *request, client_answered *answered)
+{
+    client_send(c, api, request, answered, true);
 }
 
 bool client_same_start(const struct client *c)

@@ -38,6 +38,7 @@ struct client {
     bool calling;
     bool lost; // the connection is over; closed when it is safe
     client_answered *answered;
+    int16_t least_version, most_version; // of the next call; 0, 0: any that both sides know
     struct io_msg start_msg;
     struct io_timer pause, limit;
     uint32_t start_at_send; // the server's incarnation
@@ -56,6 +57,8 @@ void client_destroy(struct client *c); // its actor has been stopped
 bool client_can(const struct client *c, int16_t api);
 // `answered` runs later, except when not even a connection can be begun: then at once.
 void client_call(struct client *c, int16_t api, const void *request, client_answered *answered);
+// The same for what is not answered (Produce with acks 0): response is NULL.
+void client_tell(struct client *c, int16_t api, const void *request, client_answered *answered);
 int16_t client_version_max(const struct client *c, int16_t api);
 // Hangs up: its next request makes a new connection.
 void client_forget(struct client *c);
@@ -130,6 +133,6 @@ void client_batch_make(struct world *w, struct prng *prng, const struct client_b
                        struct client_batch *out); // buf_fini(&out->bytes)
 
 extern const struct client_kind client_founder, client_producer, client_fetcher, client_reader,
-    client_asker, client_committer, client_admin, client_member;
+    client_follower, client_asker, client_committer, client_admin, client_member;
 
 #endif

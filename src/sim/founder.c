@@ -63,7 +63,7 @@ static uint32_t configs_plan(struct client *c, uint32_t topic, char text[CONFIGS
     configs[n].name = slice_cstr("internal.segment.bytes");
     configs[n].value = slice_cstr(text[n]);
     n++;
-    (void)snprintf(text[n], 24, "%u", 256U << client_dice(c, 6));
+    (void)snprintf(text[n], 24, "%u", 64U << client_dice(c, 7));
     configs[n].name = slice_cstr("index.interval.bytes");
     configs[n].value = slice_cstr(text[n]);
     n++;

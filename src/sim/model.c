@@ -24,6 +24,7 @@ void model_init(struct model *m, struct history *history)
     list_init(&m->registers);
     list_init(&m->topics);
     list_init(&m->groups);
+    list_init(&m->hurts);
     for (uint32_t i = 0; i < MODEL_STARTS; i++)
         m->epochs[i] = -1;
 }
@@ -42,6 +43,7 @@ void model_fini(struct model *m)
     }
     topics_free(m);
     groups_free(m);
+    hurts_free(m);
     mem_free(m->producer_ids);
 }
 

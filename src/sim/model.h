@@ -87,6 +87,13 @@ struct model_partition {
     int64_t start_high; // and at most this: what DeleteRecords asked for; INT64_MAX: retention
 };
 
+struct model_hurt {
+    struct list link;
+    const struct model_partition *partition;
+    int64_t from, to;
+    uint64_t mended; // stamp; MODEL_NEVER: not yet
+};
+
 struct model_topic {
     struct list link;
     char name[MODEL_NAME];
@@ -147,8 +154,9 @@ struct model {
     struct uuid dead_ids[MODEL_STARTS]; // of deleted topics, and since when
     uint64_t dead_since[MODEL_STARTS];
     uint32_t dead_ids_count;
-    bool flipped;    // bits on disk have changed: records may be refused as damaged, never be wrong
-    bool read_flips; // reads may be refused as damaged
+    struct list hurts;
+    bool read_flips; // any read may be refused as damaged
+    uint64_t damaged_reads;
     bool violated;
     char violation[MODEL_TEXT];
     uint64_t checks; // made
@@ -219,6 +227,15 @@ void model_epoch_end(struct model *m, struct model_partition *p, const struct mo
 void model_partition_final(struct model *m, struct model_partition *p);
 // Bundles: with `committed` steps committed, each step's outputs are there once, later ones not.
 void model_bundles_final(struct model *m, uint64_t committed);
+
+// ---- damage. Records may be refused for it, but never be wrong.
+
+// A bit has changed at rest in a segment: from..to may be refused, until it is mended.
+void model_hurt(struct model *m, struct model_partition *p, int64_t from, int64_t to);
+void model_mended(struct model *m); // all of them
+// The answer to this read was that from..to (offset: just that one) is damaged.
+void model_damaged(struct model *m, const struct model_partition *p, const struct model_read *read,
+                   int64_t from, int64_t to);
 
 // ---- the rest
 

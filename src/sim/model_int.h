@@ -12,5 +12,7 @@ void topics_restart(struct model *m);
 // model_group.c
 void groups_free(struct model *m);
 void groups_restart(struct model *m);
+// model_damage.c
+void hurts_free(struct model *m);
 
 #endif

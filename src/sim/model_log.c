@@ -182,9 +182,7 @@ static void fetch_error(struct model *m, const struct model_partition *p,
             model_fail(m, "%s-%d: offset %lld is said to be out of range, but lies in 0 to %lld",
                        p->topic->name, p->index, (long long)f->offset, (long long)read->end);
     } else if (f->err == ERR_CORRUPT_MESSAGE) {
-        if (!m->flipped && !m->read_flips)
-            model_fail(m, "%s-%d: the records at %lld are damaged", p->topic->name, p->index,
-                       (long long)f->offset);
+        model_damaged(m, p, read, f->offset, f->offset + 1);
     } else if (f->err == ERR_UNKNOWN_TOPIC_OR_PARTITION || f->err == ERR_UNKNOWN_TOPIC_ID) {
         if (!p->topic->deleting)
             model_fail(m, "%s-%d: said to be unknown, but nobody deleted it", p->topic->name,

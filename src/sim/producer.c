@@ -4,8 +4,12 @@
 // whether it was appended, is sent again as it is until it is acknowledged; now and then one that
 // was acknowledged is sent again too, as a client does that lost the answer: the server must
 // recognise it. A producer has at most one open batch per partition, so sequences never leave gaps.
+//
+// Some ask for no answer (acks 0): nothing is promised to them, but that each batch is there once
+// at most.
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "sim/client.h"
@@ -38,7 +42,8 @@ struct producer {
 static void producer_start(struct client *c)
 {
     struct producer *p = CONTAINER_OF(c, struct producer, c);
-    p->idempotent = client_chance(c, 70);
+    p->unheard = client_chance(c, 12);
+    p->idempotent = !p->unheard && client_chance(c, 80);
     p->id = -1;
 }
 
@@ -131,6 +136,17 @@ static void produced(struct client *c, int err, const void *response)
     }
 }
 
+// Nobody will ever say what became of them.
+static void sent_unheard(struct client *c, int err, const void *response)
+{
+    struct producer *p = CONTAINER_OF(c, struct producer, c);
+    (void)err;
+    ASSERT(response == NULL);
+    for (uint32_t i = 0; i < p->asked_count; i++)
+        p->asked[i]->open = NULL;
+    c->world->report->batches_unheard += p->asked_count;
+}
+
 // ---- requests
 
 static struct lane *lane_of(struct producer *p, struct model_partition *partition)
@@ -198,11 +214,14 @@ static void send_out(struct producer *p, const struct model_topic *t)
     topic.topic_id = t->id;
     topic.partition_data = parts;
     topic.partition_data_count = p->asked_count;
-    q.acks = client_chance(c, 80) ? -1 : 1;
+    q.acks = p->unheard ? 0 : client_chance(c, 80) ? -1 : 1;
     q.timeout_ms = 30000;
     q.topic_data = &topic;
     q.topic_data_count = 1;
-    client_call(c, KAFKA_API_PRODUCE, &q, produced);
+    if (p->unheard)
+        client_tell(c, KAFKA_API_PRODUCE, &q, sent_unheard);
+    else
+        client_call(c, KAFKA_API_PRODUCE, &q, produced);
 }
 
 static void producer_step(struct client *c)

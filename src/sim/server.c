@@ -129,11 +129,10 @@ static void die(struct world *w, enum sim_crash_kind kind)
     sim_at(w->sim, sim_now_ns(w->sim), give_up, w);
 }
 
-static uint64_t excuses(const struct world *w)
+uint64_t server_faults(const struct world *w)
 {
-    static const enum sim_fault faults[] = {SIM_FAULT_SYNC_FAIL, SIM_FAULT_DISK_FULL,
-                                            SIM_FAULT_READ_FAIL, SIM_FAULT_READ_FLIP,
-                                            SIM_FAULT_REST_FLIP};
+    static const enum sim_fault faults[] = {SIM_FAULT_SYNC_FAIL, SIM_FAULT_WRITE_FAIL,
+                                            SIM_FAULT_DISK_FULL, SIM_FAULT_READ_FAIL};
     const struct sim_report *r = sim_report(w->sim);
     uint64_t all = 0;
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
@@ -141,34 +140,61 @@ static uint64_t excuses(const struct world *w)
     return all;
 }
 
-static void started(void *arg, int err, const char *what)
+static uint64_t read_flips(const struct world *w)
 {
-    struct world *w = arg;
-    if (err == 0) {
-        history_note(&w->history, "server", "up, start %u, epoch %d", w->model.start,
-                     node_epoch(w->node));
-        w->server = SERVER_UP;
-        w->failed_starts = 0;
-        w->report->starts++;
-        bundler_server_up(w->bundler);
-        return;
-    }
+    return sim_report(w->sim)->faults[SIM_FAULT_READ_FLIP];
+}
+
+// Full: it may have been for a while.
+static bool faults_excuse(const struct world *w, int err)
+{
+    return server_faults(w) > w->faults_at_start || (err == ERR_NOSPACE && w->disk_may_fill);
+}
+
+// A start that finds damage is refused with words that name the file.
+static bool damage_excuses(const struct world *w, int err, const char *what)
+{
+    bool named = strstr(what, ".wal") != NULL || strstr(what, ".snap") != NULL ||
+                 strstr(what, "CHECKPOINT") != NULL || strstr(what, "journal has no file") != NULL;
+    bool damaged = sim_disk_flips(w->server_machine) > 0 || read_flips(w) > w->read_flips_at_start;
+    return damaged && named && (err == ERR_CORRUPT || err == ERR_FORMAT_VERSION);
+}
+
+static void start_failed(struct world *w, int err, const char *what)
+{
     history_note(&w->history, "server", "start failed: %s (%s)", what, err_text(err));
     w->report->failed_starts++;
-    bool full = err == ERR_NOSPACE && w->disk_may_fill; // it may have been for a while
-    if (excuses(w) == w->legit_at_start && !full)
+    if (damage_excuses(w, err, what)) {
+        w->report->refused_starts++;
+        damage_mend(w);
+    } else if (!faults_excuse(w, err)) {
         model_fail(&w->model, "the server did not start, and no fault excuses it: %s", what);
+    }
     if (++w->failed_starts > STARTS_IN_VAIN)
         model_fail(&w->model, "the server did not start %u times: %s", w->failed_starts, what);
     die(w, SIM_KILL);
+}
+
+static void started(void *arg, int err, const char *what)
+{
+    struct world *w = arg;
+    if (err != 0) {
+        start_failed(w, err, what);
+        return;
+    }
+    history_note(&w->history, "server", "up, start %u, epoch %d", w->model.start,
+                 node_epoch(w->node));
+    w->server = SERVER_UP;
+    w->failed_starts = 0;
+    w->report->starts++;
+    bundler_server_up(w->bundler);
 }
 
 static void failed(void *arg, int err, const char *what)
 {
     struct world *w = arg;
     history_note(&w->history, "server", "failed: %s (%s)", what, err_text(err));
-    bool full = err == ERR_NOSPACE && w->disk_may_fill;
-    if (excuses(w) == w->legit_at_start && !full)
+    if (!faults_excuse(w, err))
         model_fail(&w->model, "the server gave up, and no fault excuses it: %s", what);
     die(w, prng_chance(&w->prng, 1, 2) ? SIM_KILL : SIM_POWER_LOSS);
 }
@@ -178,7 +204,8 @@ static void failed(void *arg, int err, const char *what)
 void server_start(struct world *w)
 {
     ASSERT(w->server == SERVER_DOWN);
-    w->legit_at_start = excuses(w);
+    w->faults_at_start = server_faults(w);
+    w->read_flips_at_start = read_flips(w);
     w->server_world = sim_start(w->server_machine);
     w->server = SERVER_STARTING;
     model_server_begins(&w->model);

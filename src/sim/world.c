@@ -44,12 +44,13 @@ struct fault_plan {
 };
 
 static const struct fault_plan plan[] = {
-    {SIM_FAULT_CRASH, 2000, 30},       {SIM_FAULT_SYNC_FAIL, 2000, 10},
-    {SIM_FAULT_DISK_FULL, 3000, 8},    {SIM_FAULT_READ_FAIL, 20000, 8},
-    {SIM_FAULT_CLOCK_JUMP, 20000, 20}, {SIM_FAULT_CUT, 20000, 60},
-    {SIM_FAULT_HALF_OPEN, 8000, 20},   {SIM_FAULT_SHORT_IO, 200000, 50},
-    {SIM_FAULT_DELAY, 5000, 40},       {SIM_FAULT_ACCEPT_DELAY, 30000, 30},
-    {SIM_FAULT_REFUSED, 30000, 30},
+    {SIM_FAULT_CRASH, 2000, 30},         {SIM_FAULT_SYNC_FAIL, 2000, 10},
+    {SIM_FAULT_DISK_FULL, 3000, 8},      {SIM_FAULT_READ_FAIL, 20000, 8},
+    {SIM_FAULT_WRITE_FAIL, 20000, 15},   {SIM_FAULT_READ_FLIP, 60000, 12},
+    {SIM_FAULT_REST_FLIP, 1000000, 35},  {SIM_FAULT_CLOCK_JUMP, 20000, 20},
+    {SIM_FAULT_CUT, 20000, 60},          {SIM_FAULT_HALF_OPEN, 8000, 20},
+    {SIM_FAULT_SHORT_IO, 200000, 50},    {SIM_FAULT_DELAY, 5000, 40},
+    {SIM_FAULT_ACCEPT_DELAY, 30000, 30}, {SIM_FAULT_REFUSED, 30000, 30},
 };
 
 static void faults_plan(struct world *w, struct sim_options *options)
@@ -58,6 +59,7 @@ static void faults_plan(struct world *w, struct sim_options *options)
         if (prng_chance(&w->prng, plan[i].percent, 100))
             options->fault_ppm[plan[i].fault] = 1 + world_dice(w, plan[i].ppm_max);
     w->disk_may_fill = options->fault_ppm[SIM_FAULT_DISK_FULL] > 0;
+    w->model.read_flips = options->fault_ppm[SIM_FAULT_READ_FLIP] > 0;
 }
 
 static void faults_off(struct world *w)
@@ -86,9 +88,9 @@ static void cast(struct world *w)
         const struct client_kind *kind;
         uint32_t least, dice;
     } parts[] = {
-        {&client_founder, 1, 1}, {&client_producer, 2, 3},  {&client_fetcher, 1, 3},
-        {&client_asker, 1, 2},   {&client_committer, 1, 2}, {&client_admin, 1, 2},
-        {&client_member, 2, 3},  {&client_reader, 1, 1},
+        {&client_founder, 1, 1},  {&client_producer, 2, 3}, {&client_fetcher, 1, 3},
+        {&client_follower, 1, 2}, {&client_asker, 1, 2},    {&client_committer, 1, 2},
+        {&client_admin, 1, 2},    {&client_member, 2, 3},   {&client_reader, 1, 1},
     };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         for (uint32_t n = parts[i].least + world_dice(w, parts[i].dice); n > 0; n--)
@@ -116,6 +118,7 @@ static void settle(struct world *w)
 {
     enter(w, PHASE_SETTLE);
     faults_off(w);
+    damage_mend(w);
     uint32_t dice = world_dice(w, 4);
     if (dice < 2)
         server_crash(w, dice == 0 ? SIM_POWER_LOSS : SIM_KILL);
@@ -139,11 +142,13 @@ static bool advance(void *arg)
             settle(w);
         break;
     case PHASE_SETTLE:
-        if (w->server == SERVER_UP && !w->dying && !anybody_waits(w))
+        if (w->server == SERVER_UP && !w->dying && !anybody_waits(w)) {
+            w->model.read_flips = false;
             enter(w, PHASE_VERIFY);
+        }
         break;
     case PHASE_VERIFY:
-        if (w->verified > 0 && groups_model_done(&w->model) &&
+        if (w->verified > 0 && w->followed == w->followers && groups_model_done(&w->model) &&
             bundler_verified(w->bundler, &steps)) {
             model_bundles_final(&w->model, steps);
             enter(w, PHASE_OVER);
@@ -199,6 +204,7 @@ static void report_fill(struct world *w)
     r->hash = sim_hash(w->sim);
     r->steps = w->steps;
     r->checks = w->model.checks;
+    r->damaged_reads = w->model.damaged_reads;
     r->virtual_ms = sim_now_ns(w->sim) / NS_PER_MS;
     if (r->violated && w->options->tail != NULL)
         history_tail(&w->history, TAIL_LINES, w->options->tail, w->options->arg);
@@ -209,8 +215,10 @@ static void begin(struct world *w)
     struct sim_options options;
     sim_options_init(&options, w->options->seed);
     prng_seed(&w->prng, w->options->seed ^ 0x77656972);
+    model_init(&w->model, &w->history);
     faults_plan(w, &options);
     options.crashed = server_crashed;
+    options.flipped = damage_flipped;
     options.arg = w;
     int err = sim_create(&options, &w->sim);
     ASSERT(err == 0);
@@ -218,7 +226,6 @@ static void begin(struct world *w)
     w->history.sim = w->sim;
     w->history.line = w->options->trace;
     w->history.arg = w->options->arg;
-    model_init(&w->model, &w->history);
     for (uint32_t i = 0; i < WORLD_APIS; i++)
         w->api_max[i] = -1;
     w->server_machine = sim_machine_create(w->sim, "server", true);

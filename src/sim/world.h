@@ -50,7 +50,8 @@ struct world {
     bool dying;         // its end is scheduled
     bool restart_asked; // a start is scheduled
     uint32_t failed_starts;
-    uint64_t legit_at_start; // faults that excuse a start that fails, counted when it began
+    uint64_t faults_at_start;     // that excuse a server that gives up, counted when it began
+    uint64_t read_flips_at_start; // and these a start that fails
     uint32_t steps_to_fate;
     bool crash_on_ack;
     enum sim_crash_kind crash_kind;
@@ -66,7 +67,8 @@ struct world {
     uint64_t steps;
     uint64_t next_payload; // makes every batch unlike any other
     int64_t wall_start_ms;
-    uint32_t verified; // clients that have read all
+    uint32_t verified;            // readers that have read all
+    uint32_t followers, followed; // of them, those that have
     struct bundler *bundler;
     bool disk_may_fill; // then no bundles: an append that is refused would tear one (node/bundle.h)
 };
@@ -88,8 +90,15 @@ int64_t world_timestamp(const struct world *w);
 void world_step_done(struct world *w);
 uint32_t world_dice(struct world *w, uint32_t below);
 
+uint64_t server_faults(const struct world *w); // so far, that excuse a server that gives up
+
 // ---- files.c: the store at rest
 
 void files_check(struct world *w);
+
+// ---- damage.c: bits that change at rest
+
+void damage_flipped(void *arg, struct sim_machine *machine, const char *path, uint64_t offset);
+void damage_mend(struct world *w);
 
 #endif

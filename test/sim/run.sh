@@ -41,27 +41,37 @@ done
 [ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
 
 # What a seed met on average, in hundredths: NAME FLOOR.
-floors="steps 38000
-requests 25000
+floors="steps 78000
+requests 60000
 records 15000
-read 30000
-commits 1000
+read 90000
+commits 2500
 api11 700
-api12 2000
+api12 5000
 api13 20
 api14 400
-bundles 800
-starts 250
-power-losses 100
-kills 20
-stops 100
-writes 10000
-syncs 10000
-lost-write 200
-torn-write 20
-cut 100
-short-io 1000
-checks 30000"
+bundles 1000
+unheard 1500
+sessions 2000
+starts 300
+power-losses 150
+kills 25
+stops 80
+refused-starts 4
+damaged-reads 8
+writes 20000
+syncs 20000
+lost-write 400
+torn-write 60
+sync-fail 1
+write-fail 10
+disk-full 1
+read-fail 3
+read-flip 15
+rest-flip 30
+cut 150
+short-io 2000
+checks 80000"
 sums=$(cat "$dir"/* | awk '/^seed /{n++; for (i = 3; i <= NF; i++) { split($i, p, "="); if (p[2] + 0 == p[2]) s[p[1]] += p[2] } }
     END { for (k in s) printf "%s %d\n", k, s[k] * 100 / n }')
 while read -r name floor; do
