@@ -89,7 +89,6 @@ struct amqp_channel {
     struct amqp_conn *conn;
     uint16_t number; // 1 .. channel_max
     uint8_t state;   // channel.c
-    bool flow_off;   // the client wants no deliveries (channel.flow)
     struct amqp_session *session;
     struct amqp_assembly *assembly; // content.c: of a method whose content is still coming
 };
@@ -169,7 +168,6 @@ void amqp_session_open(struct amqp_channel *ch); // sets ch->session
 // The channel ends for whatever reason: consumers go, what is unacknowledged is released, receipts
 // are cancelled, ch->session is freed. gone: the actor has ended, nothing may be asked of the node.
 void amqp_session_close(struct amqp_channel *ch, bool gone);
-void amqp_session_flow(struct amqp_channel *ch); // flow_off has changed
 void amqp_session_room(struct amqp_channel *ch); // the connection has room again
 // The connection ends, its channels have: its exclusive queues are deleted (with a wait of the
 // connection, so that an orderly close is answered when they are gone).

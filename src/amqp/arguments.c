@@ -36,8 +36,9 @@ const char *amqp_type_name(uint8_t type)
     return "unknown";
 }
 
-static void show(const struct amqp_value *v, char *out, size_t size)
+void amqp_value_show(const struct amqp_value *v, char out[AMQP_SHOWN_SIZE])
 {
+    const size_t size = AMQP_SHOWN_SIZE;
     if (v->kind == AMQP_TEXT || v->kind == AMQP_BYTES)
         slice_to_cstr(v->bytes, out, size);
     else if (v->kind == AMQP_BOOL)
@@ -83,7 +84,7 @@ bool amqp_again_argument(struct amqp_again *again, const char *arg, struct slice
                          struct slice current)
 {
     struct amqp_value values[2];
-    char shown[2][128], said[2][200];
+    char shown[2][AMQP_SHOWN_SIZE], said[2][AMQP_SHOWN_SIZE + 64];
     bool there[2] = {amqp_table_get(received, arg, &values[0]) == 0,
                      amqp_table_get(current, arg, &values[1]) == 0};
     if (there[0] && there[1] && slice_eq(values[0].raw, values[1].raw))
@@ -92,7 +93,7 @@ bool amqp_again_argument(struct amqp_again *again, const char *arg, struct slice
         return true;
     for (int i = 0; i < 2; i++) {
         if (there[i])
-            show(&values[i], shown[i], sizeof shown[i]);
+            amqp_value_show(&values[i], shown[i]);
         if (there[0] && there[1])
             (void)snprintf(said[i], sizeof said[i], "'%s'", shown[i]);
         else if (there[i])
@@ -237,9 +238,9 @@ static bool check_locator(const struct amqp_value *v, struct slice table, char *
 static bool check_mode(const struct amqp_value *v, struct slice table, char *reason)
 {
     static const char *const words[] = {"default", "lazy", NULL};
-    char shown[128], otherwise[200];
+    char shown[AMQP_SHOWN_SIZE], otherwise[AMQP_SHOWN_SIZE + 64];
     (void)table;
-    show(v, shown, sizeof shown);
+    amqp_value_show(v, shown);
     (void)snprintf(otherwise, sizeof otherwise, "\"unsupported queue mode '%s'\"", shown);
     return check_word(v, words, otherwise, reason);
 }
@@ -248,9 +249,9 @@ static const char *const queue_types[] = {"classic", "quorum", "stream", NULL};
 
 static bool check_type(const struct amqp_value *v, struct slice table, char *reason)
 {
-    char shown[128], otherwise[200];
+    char shown[AMQP_SHOWN_SIZE], otherwise[AMQP_SHOWN_SIZE + 64];
     (void)table;
-    show(v, shown, sizeof shown);
+    amqp_value_show(v, shown);
     (void)snprintf(otherwise, sizeof otherwise, "\"unsupported queue type '%s'\"", shown);
     return check_word(v, queue_types, otherwise, reason);
 }

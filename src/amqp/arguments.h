@@ -11,6 +11,8 @@
 #define AMQP_TEXT_SIZE 600 // of what an exception says, before it is cut to a short string
 
 const char *amqp_type_name(uint8_t type); // RabbitMQ's: 'S' is "longstr"
+#define AMQP_SHOWN_SIZE 128
+void amqp_value_show(const struct amqp_value *v, char out[AMQP_SHOWN_SIZE]); // as texts show it
 
 // What is declared again, for texts like
 //   inequivalent arg 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'

@@ -30,8 +30,11 @@ static bool read_match(struct amqp_channel *ch, const struct amqp_binding *b,
     if (amqp_table_get(b->arguments, "x-match", &value) != 0)
         return true;
     if (value.kind != AMQP_TEXT) {
+        char shown[AMQP_SHOWN_SIZE];
+        amqp_value_show(&value, shown);
         amqp_fail(ch, AMQP_PRECONDITION_FAILED, b->method,
-                  "Invalid x-match field type %s; expected longstr", amqp_type_name(value.type));
+                  "Invalid x-match field type %s (value %s); expected longstr",
+                  amqp_type_name(value.type), shown);
         return false;
     }
     for (size_t i = 0; i < sizeof matches / sizeof matches[0]; i++) {

@@ -160,13 +160,13 @@ void *amqp_method_decode(struct amqp_conn *conn, const struct wire_method *metho
 
 // ---- dispatch
 
+// RabbitMQ refuses to stop deliveries, and clients' tests count on it.
 static void flow(struct amqp_channel *ch, const struct amqp_channel_flow *m)
 {
-    bool changed = ch->flow_off == m->active;
-    ch->flow_off = !m->active;
-    if (changed)
-        amqp_session_flow(ch);
-    amqp_send(ch, AMQP_CHANNEL_FLOW_OK, &(struct amqp_channel_flow_ok){.active = m->active});
+    if (m->active)
+        amqp_send(ch, AMQP_CHANNEL_FLOW_OK, &(struct amqp_channel_flow_ok){.active = true});
+    else
+        amqp_fail(ch, AMQP_NOT_IMPLEMENTED, AMQP_CHANNEL_FLOW, "active=false");
 }
 
 static void client_close(struct amqp_channel *ch)

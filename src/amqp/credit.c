@@ -38,7 +38,7 @@ static uint32_t allowed(const struct amqp_consumer *c)
 static uint32_t window(const struct amqp_consumer *c)
 {
     const struct amqp_session *s = c->source.session;
-    if (s->ch->flow_off || !list_empty(&s->starved) || amqp_conn_room(s->ch->conn) == 0)
+    if (!list_empty(&s->starved) || amqp_conn_room(s->ch->conn) == 0)
         return 0;
     uint32_t n = AMQP_WINDOW_BYTES / (c->size + 1);
     return n < 1 ? 1 : n < AMQP_WINDOW_MESSAGES ? n : AMQP_WINDOW_MESSAGES;
@@ -158,7 +158,7 @@ void amqp_credit_attached(struct amqp_consumer *c)
 // Limits were lowered, maybe.
 static void reset(struct amqp_consumer *c)
 {
-    uint32_t may = c->source.session->ch->flow_off ? 0 : allowed(c);
+    uint32_t may = allowed(c);
     if (c->state != CONSUMER_OPEN)
         return;
     if (!c->gated && may < c->credit) {

@@ -390,15 +390,11 @@ static void test_flow(void **state)
     upper_reset();
     rig_init(&rig);
     peer_open(&rig, &peer, 1);
-    static const bool active[] = {true, false, false, true, true, false};
-    uint32_t changes = 0;
-    for (size_t i = 0; i < sizeof active; i++) {
-        put_method(&peer.out, 1, AMQP_CHANNEL_FLOW, &(struct amqp_channel_flow){active[i]});
-        const struct amqp_channel_flow_ok *ok = peer_expect(&peer, 1, AMQP_CHANNEL_FLOW_OK);
-        assert_int_equal(ok->active, active[i]);
-        changes += active[i] != (i == 0 ? true : active[i - 1]);
-        assert_int_equal(upper.flows, changes);
-    }
+    put_method(&peer.out, 1, AMQP_CHANNEL_FLOW, &(struct amqp_channel_flow){true});
+    const struct amqp_channel_flow_ok *ok = peer_expect(&peer, 1, AMQP_CHANNEL_FLOW_OK);
+    assert_true(ok->active);
+    put_method(&peer.out, 1, AMQP_CHANNEL_FLOW, &(struct amqp_channel_flow){false});
+    peer_expect_close(&peer, 0, AMQP_NOT_IMPLEMENTED, "NOT_IMPLEMENTED - active=false");
     peer_close(&peer);
     rig_fini(&rig);
 }

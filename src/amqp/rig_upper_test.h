@@ -9,7 +9,7 @@
 #include "amqp/rig_amqp_test.h"
 
 struct amqp_session { // of a channel
-    bool flow_off;
+    const struct amqp_channel *ch;
 };
 
 struct upper_wait {
@@ -19,7 +19,7 @@ struct upper_wait {
 
 static struct upper {
     int64_t sessions; // that are open
-    uint32_t opened, rooms, flows, owners;
+    uint32_t opened, rooms, owners;
     uint32_t handled;        // methods
     uint32_t last;           // the last of them
     struct amqp_channel *ch; // whose it was; valid while its session is
@@ -104,6 +104,7 @@ void amqp_lobby_destroy(struct amqp_door *door)
 void amqp_session_open(struct amqp_channel *ch)
 {
     ch->session = mem_zalloc(sizeof *ch->session);
+    ch->session->ch = ch;
     upper.sessions++;
     upper.opened++;
 }
@@ -111,17 +112,12 @@ void amqp_session_open(struct amqp_channel *ch)
 void amqp_session_close(struct amqp_channel *ch, bool gone)
 {
     (void)gone;
+    ASSERT(ch->session->ch == ch);
     mem_free(ch->session);
     ch->session = NULL;
     upper.sessions--;
     if (upper.ch == ch)
         upper.ch = NULL;
-}
-
-void amqp_session_flow(struct amqp_channel *ch)
-{
-    ch->session->flow_off = ch->flow_off;
-    upper.flows++;
 }
 
 void amqp_session_room(struct amqp_channel *ch)

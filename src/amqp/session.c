@@ -126,11 +126,6 @@ void amqp_session_close(struct amqp_channel *ch, bool gone)
     mem_free(s);
 }
 
-void amqp_session_flow(struct amqp_channel *ch)
-{
-    amqp_credit_reset_all(ch->session);
-}
-
 void amqp_session_room(struct amqp_channel *ch)
 {
     amqp_credit_update_all(ch->session);

@@ -54,14 +54,18 @@ static struct slice write_out(struct amqp_translator *t, struct amqp_properties 
 
 // ---- what the server adds
 
-static void table_without(struct slice headers, bool deaths, bool count, struct buf *table)
+// A dead letter that was sent on with a key of the queue's has lost its other keys.
+static void table_without(const struct message *m, struct slice headers, bool count,
+                          struct buf *table)
 {
     struct cursor in = cursor_of(headers);
     struct slice name;
     struct amqp_value value;
+    bool deaths = m->deaths.len > 0;
     while (amqp_table_next(&in, &name, &value)) {
-        bool ours =
-            (deaths && amqp_deaths_name(name)) || (count && slice_eq_cstr(name, DELIVERY_COUNT));
+        bool ours = (deaths && amqp_deaths_name(name)) ||
+                    (deaths && m->cc.data == NULL && slice_eq_cstr(name, "CC")) ||
+                    (count && slice_eq_cstr(name, DELIVERY_COUNT));
         if (!ours)
             amqp_put_raw(table, name, value.raw);
     }
@@ -87,7 +91,7 @@ struct slice amqp_translate_out(struct amqp_translator *t, const struct queue_de
         return raw;
     buf_clear(&t->table);
     if (readable)
-        table_without(p.headers, deaths, count, &t->table);
+        table_without(m, p.headers, count, &t->table);
     else
         table_of_record(m, max_bytes, &t->table);
     if (deaths)
