@@ -227,6 +227,8 @@ static void leg_run(struct leg *base, struct shard *shard)
 {
     struct produce_leg *leg = CONTAINER_OF(base, struct produce_leg, leg);
     struct produce *r = leg_request(leg);
+    if (r->internal) // a confirm vouches for what its client has settled before as well
+        queues_journal(shard_queues(shard));
     for (uint32_t i = 0; i < r->parts_count; i++) {
         struct produce_part *p = &r->parts[i];
         if (node_shard_of_partition(shard->node, &p->part.topic, p->part.partition) != shard->index)

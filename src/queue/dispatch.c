@@ -76,14 +76,13 @@ static void delivery_make(const struct head *head, struct queue_delivery *out)
 {
     const struct level *level = head->level;
     struct queue_stats *counts = &level->queue->counts;
-    bool flagged = head->offset < level->flagged_below;
     *out = (struct queue_delivery){
         .blob = blob_ref(head->window->blob),
         .message = head->window->message,
         .level = level->number,
         .offset = head->offset,
-        .deliveries = flagged && head->deliveries == 0 ? 1 : head->deliveries,
-        .redelivered = flagged || head->deliveries > 0,
+        .deliveries = head->deliveries,
+        .redelivered = head->deliveries > 0,
     };
     counts->delivered++;
     counts->redelivered += out->redelivered ? 1 : 0;

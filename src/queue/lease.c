@@ -497,6 +497,17 @@ void lease_restore_settled(struct lease_set *set, struct lease_range range)
     start_follow(set);
 }
 
+void lease_suspect(struct lease_set *set, int64_t end)
+{
+    int64_t next = set->next;
+    ASSERT(set->trees[LEASE_LEASED] == NULL);
+    if (end <= next)
+        return;
+    set->next = end;
+    restore_run(set, next, end);
+    start_follow(set);
+}
+
 bool lease_is_settled(const struct lease_set *set, int64_t offset)
 {
     if (offset < set->start || offset >= set->next)

@@ -96,6 +96,8 @@ void lease_encode(const struct lease_set *set, struct buf *out); // the value of
 int lease_restore(struct lease_set *set, struct slice value);
 // A range of a JOURNAL_LEASE frame; again and out of order does no harm. Nothing is leased yet.
 void lease_restore_settled(struct lease_set *set, struct lease_range range);
+// What was not delivered so far, below end, may have been, for all we know.
+void lease_suspect(struct lease_set *set, int64_t end);
 bool lease_is_settled(const struct lease_set *set, int64_t offset);
 
 // Walks all nodes and asserts what the drawing says.

@@ -165,6 +165,13 @@ void level_journal(struct level *level)
     blob_unref(body);
 }
 
+void queues_journal(struct queues *queues)
+{
+    struct list *it;
+    while ((it = list_first(&queues->settling)) != NULL)
+        level_journal(CONTAINER_OF(it, struct level, settling));
+}
+
 void level_save(struct level *level)
 {
     struct queues *qs = level->queue->queues;
@@ -226,10 +233,8 @@ static void cut_all(struct queues *queues, struct buf *out)
 // is added first.
 void queues_cut(struct queues *queues, bool full, struct buf *out)
 {
-    struct list *it;
     ASSERT(list_empty(&queues->cutting)); // one at a time: the last was settled
-    while ((it = list_first(&queues->settling)) != NULL)
-        level_journal(CONTAINER_OF(it, struct level, settling));
+    queues_journal(queues);
     list_splice_back(&queues->cutting, &queues->dirty);
     if (full) {
         cut_all(queues, out);

@@ -293,7 +293,8 @@ void level_start(struct level *level, bool clean)
             lease_clamp(&level->set, log_end_offset(level->log));
             level_save(level); // frames that named what is gone must not come back
         }
-        level->flagged_below = clean ? 0 : log_end_offset(level->log);
+        if (!clean)
+            lease_suspect(&level->set, log_end_offset(level->log));
         dirty_mark(level->queue->queues, &level->dirty);
     }
     lease_check(&level->set);

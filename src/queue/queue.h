@@ -56,6 +56,9 @@ int queues_frame_key(const struct journal_replayed *frame, struct log_key *out);
 void queues_start(struct queues *queues, struct io *shard, struct journal_port *port, bool clean);
 // Dispatches, expires, journals what was settled, trims; before log_store_turn_end.
 void queues_turn_end(struct queues *queues);
+// What was settled so far goes to the journal now instead of at the turn's end: before whatever is
+// added next, since a turn's frames may be in several groups.
+void queues_journal(struct queues *queues);
 // Slow housekeeping with the shard's tick: retention after acknowledgement.
 void queues_tick(struct queues *queues, int64_t now_ms);
 void queues_cut(struct queues *queues, bool full, struct buf *out);

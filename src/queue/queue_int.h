@@ -92,7 +92,6 @@ struct level { // a partition of a queue
     struct log_waiter waiter;
     struct lease_set set;
     struct window *fresh, *again; // what was never acquired; what is read once more. NULL: none
-    int64_t flagged_below;        // redelivered, whatever is known of them: a restart
     int64_t seen;                 // from here on nothing was offered to anybody, nor waits for it
     int64_t head;                 // of which record the two below are; -1: none
     int64_t head_published_ms, head_expires_ms; // INT64_MAX: never

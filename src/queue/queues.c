@@ -169,9 +169,7 @@ static void tell_unused(struct queues *queues)
 
 static void journal_and_trim(struct queues *queues)
 {
-    struct list *it;
-    while ((it = list_first(&queues->settling)) != NULL)
-        level_journal(CONTAINER_OF(it, struct level, settling));
+    queues_journal(queues);
     LIST_FOR_SAFE (t, &queues->trimming)
         level_give_back(CONTAINER_OF(t, struct level, trimming));
 }
