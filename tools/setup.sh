@@ -20,12 +20,14 @@ build   zlib1g-dev           /usr/include/zlib.h
 build   libsnappy-dev        /usr/include/snappy-c.h
 build   libjansson-dev       /usr/include/jansson.h
 build   libxxhash-dev        /usr/include/xxhash.h
+build   libmicrohttpd-dev    /usr/include/microhttpd.h
 test    libcmocka-dev        /usr/include/cmocka.h
 test    python3              python3
 test    strace               strace
 test    procps               ps
 test    kcat                 kcat
 test    librdkafka-dev       /usr/include/librdkafka/rdkafka.h
+test    librabbitmq-dev      /usr/include/amqp.h
 check   clang                clang
 check   clang-format         clang-format
 check   clang-tidy           clang-tidy

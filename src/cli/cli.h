@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+#define CLI_VERSION "0.1.0" // of weir
+
 struct cli_command {
     const char *name;
     const char *summary;               // one line
@@ -16,7 +18,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_serve, cli_topic, cli_group, cli_status, cli_check;
-extern const struct cli_command cli_sim;
+extern const struct cli_command cli_queue, cli_sim;
 
 // Writes "weir: …" to standard error; for what went wrong and what to do next.
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

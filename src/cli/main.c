@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_serve, &cli_topic, &cli_group, &cli_status, &cli_check, &cli_sim,
+    &cli_serve, &cli_topic, &cli_group, &cli_queue, &cli_status, &cli_check, &cli_sim,
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -30,7 +30,7 @@ int main(int argc, char **argv)
         return EX_USAGE;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        (void)puts("weir " WEIR_VERSION);
+        (void)puts("weir " CLI_VERSION);
         return EX_OK;
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {

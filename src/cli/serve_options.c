@@ -17,7 +17,21 @@
 #include "cli/cli.h"
 #include "node/config.h"
 
-#define KAFKA_PORT 9092
+static const struct {
+    const char *name;
+    uint16_t port;
+    bool on;
+} door_presets[SERVE_DOORS_COUNT] = {
+#define SERVE_DOOR_ROW(id, name, port, on) {name, port, on},
+    SERVE_DOORS(SERVE_DOOR_ROW)
+#undef SERVE_DOOR_ROW
+};
+
+const char *serve_door_name(enum serve_door door)
+{
+    ASSERT(door < SERVE_DOORS_COUNT);
+    return door_presets[door].name;
+}
 
 #define usage(...) cli_usage(&cli_serve, __VA_ARGS__)
 
@@ -56,45 +70,62 @@ static int set_allow_remote(struct serve_options *o, const char *value)
     return 0;
 }
 
-static int listen_add(struct serve_options *o, const char *text)
+static int listen_add(struct serve_listen *l, enum serve_door door, const char *text)
 {
     struct io_addr addr;
     char full[128];
-    if (o->listen_count == SERVE_LISTEN_MAX)
-        return usage("more than 8 addresses: '%s'", text);
+    if (l->count == IO_LISTENERS_MAX)
+        return usage("more than %d addresses: '%s'", IO_LISTENERS_MAX, text);
     // "localhost:P", ":P" and "P" mean both loopback families.
     const char *port = strncmp(text, "localhost:", 10) == 0 ? text + 10 : text;
     port += *port == ':';
     char *end = NULL;
     unsigned long p = strtoul(port, &end, 10);
     if (end != port && *end == '\0' && p <= UINT16_MAX && isdigit((unsigned char)*port)) {
-        o->port = (uint16_t)p;
+        l->port = (uint16_t)p;
         return 0;
     }
-    (void)snprintf(full, sizeof full, "%s:%d", text, KAFKA_PORT);
+    (void)snprintf(full, sizeof full, "%s:%u", text, door_presets[door].port);
     if (io_addr_parse(text, &addr) == 0 || io_addr_parse(full, &addr) == 0) {
-        o->listen[o->listen_count++] = addr;
+        l->addrs[l->count++] = addr;
         return 0;
     }
-    return usage(
-        "--kafka takes HOST:PORT with an IP address, a port alone, or localhost:PORT; not '%s'",
-        text);
+    return usage("--%s takes HOST:PORT with an IP address, a port alone, localhost:PORT, or none; "
+                 "not '%s'",
+                 door_presets[door].name, text);
 }
 
-static int set_kafka(struct serve_options *o, const char *value)
+static int set_door(struct serve_options *o, enum serve_door door, const char *value)
 {
+    struct serve_listen *l = &o->doors[door];
     char *copy = mem_strdup(value);
     int err = 0;
-    o->listen_count = 0;
-    for (char *p = copy; err == 0 && p != NULL;) {
+    l->count = 0;
+    l->on = strcmp(value, "none") != 0;
+    for (char *p = copy; err == 0 && l->on && p != NULL;) {
         char *comma = strchr(p, ',');
         if (comma != NULL)
             *comma = '\0';
-        err = listen_add(o, p);
+        err = listen_add(l, door, p);
         p = comma != NULL ? comma + 1 : NULL;
     }
     mem_free(copy);
     return err;
+}
+
+static int set_kafka(struct serve_options *o, const char *value)
+{
+    return set_door(o, SERVE_KAFKA, value);
+}
+
+static int set_amqp(struct serve_options *o, const char *value)
+{
+    return set_door(o, SERVE_AMQP, value);
+}
+
+static int set_http(struct serve_options *o, const char *value)
+{
+    return set_door(o, SERVE_HTTP, value);
 }
 
 static int set_setting(struct serve_options *o, const char *pair)
@@ -122,6 +153,8 @@ struct serve_option {
 static const struct serve_option table[] = {
     {"data", "WEIR_DATA_DIR", false, set_data},
     {"kafka", "WEIR_KAFKA", false, set_kafka},
+    {"amqp", "WEIR_AMQP", false, set_amqp},
+    {"http", "WEIR_HTTP", false, set_http},
     {"shards", "WEIR_SHARDS", false, set_shards},
     {"addr-file", "WEIR_ADDR_FILE", false, set_addr_file},
     {"allow-remote", "WEIR_ALLOW_REMOTE", true, set_allow_remote},
@@ -255,19 +288,26 @@ static int options_check(const struct serve_options *o)
 {
     if (o->data == NULL)
         return usage("%s", "--data DIR is needed: where the store lives (it is made if need be)");
-    for (uint32_t i = 0; i < o->listen_count; i++) {
-        if (io_addr_is_loopback(&o->listen[i]) || o->insecure)
-            continue;
-        cli_error("there are no users configured, so weir only listens on loopback; "
-                  "--allow-remote opens it to everybody who can reach it");
-        return EX_CONFIG;
+    if (!o->doors[SERVE_KAFKA].on && !o->doors[SERVE_AMQP].on && !o->doors[SERVE_HTTP].on)
+        return usage("%s", "every door is 'none': nobody could come in");
+    for (uint32_t d = 0; d < SERVE_DOORS_COUNT; d++) {
+        const struct serve_listen *l = &o->doors[d];
+        for (uint32_t i = 0; i < l->count && !o->insecure; i++) {
+            if (io_addr_is_loopback(&l->addrs[i]))
+                continue;
+            cli_error("there are no users configured, so weir only listens on loopback; "
+                      "--allow-remote opens it to everybody who can reach it");
+            return EX_CONFIG;
+        }
     }
     return 0;
 }
 
 int serve_options_read(int argc, char **argv, struct serve_options *out)
 {
-    struct serve_options o = {.port = KAFKA_PORT};
+    struct serve_options o = {0};
+    for (uint32_t d = 0; d < SERVE_DOORS_COUNT; d++)
+        o.doors[d] = (struct serve_listen){.on = door_presets[d].on, .port = door_presets[d].port};
     const char *path = config_path(argc, argv);
     int code = path != NULL ? file_read(&o, path) : 0;
     if (code == 0)

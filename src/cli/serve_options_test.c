@@ -73,9 +73,9 @@ static void presets(void **state)
     (void)state;
     assert_int_equal(READ(&o, A("--data"), A("/store")), 0);
     assert_string_equal(o.data, "/store");
-    assert_int_equal(o.port, 9092);
-    assert_int_equal(o.listen_count, 0); // both loopback families
-    assert_int_equal(o.shards, 0);       // by the number of cores
+    assert_int_equal(o.doors[SERVE_KAFKA].port, 9092);
+    assert_int_equal(o.doors[SERVE_KAFKA].count, 0); // both loopback families
+    assert_int_equal(o.shards, 0);                   // by the number of cores
     assert_null(o.addr_file);
     assert_false(o.insecure);
     assert_int_equal(o.settings_count, 0);
@@ -92,11 +92,11 @@ static void every_option(void **state)
                           A("3"), A("--addr-file=/b"), A("--allow-remote"), A("-X"),
                           A("num.partitions=3"), A("-Xweir.journal.files=2")),
                      0);
-    assert_int_equal(o.listen_count, 2);
+    assert_int_equal(o.doors[SERVE_KAFKA].count, 2);
     char text[IO_ADDR_TEXT_SIZE];
-    io_addr_text(&o.listen[0], text);
+    io_addr_text(&o.doors[SERVE_KAFKA].addrs[0], text);
     assert_string_equal(text, "[::1]:7");
-    io_addr_text(&o.listen[1], text);
+    io_addr_text(&o.doors[SERVE_KAFKA].addrs[1], text);
     assert_string_equal(text, "127.0.0.1:8");
     assert_int_equal(o.shards, 3);
     assert_string_equal(o.addr_file, "/b");
@@ -120,8 +120,8 @@ static void a_port_means_both_loopbacks(void **state)
         char text[32];
         memcpy(text, rows[i].text, sizeof text);
         assert_int_equal(READ(&o, A("--data=d"), A("--kafka"), text), 0);
-        assert_int_equal(o.listen_count, 0);
-        assert_int_equal(o.port, rows[i].port);
+        assert_int_equal(o.doors[SERVE_KAFKA].count, 0);
+        assert_int_equal(o.doors[SERVE_KAFKA].port, rows[i].port);
         serve_options_free(&o);
     }
 }
@@ -132,8 +132,8 @@ static void an_address_without_a_port(void **state)
     char text[IO_ADDR_TEXT_SIZE];
     (void)state;
     assert_int_equal(READ(&o, A("--data=d"), A("--kafka=127.0.0.2")), 0);
-    assert_int_equal(o.listen_count, 1);
-    io_addr_text(&o.listen[0], text);
+    assert_int_equal(o.doors[SERVE_KAFKA].count, 1);
+    io_addr_text(&o.doors[SERVE_KAFKA].addrs[0], text);
     assert_string_equal(text, "127.0.0.2:9092");
     serve_options_free(&o);
 }
@@ -170,12 +170,12 @@ static void addresses_are_limited(void **state)
     char text[256] = "--kafka=127.0.0.1:1";
     struct serve_options o;
     (void)state;
-    for (int i = 2; i <= SERVE_LISTEN_MAX; i++) {
+    for (int i = 2; i <= IO_LISTENERS_MAX; i++) {
         size_t at = strlen(text);
         (void)snprintf(text + at, sizeof text - at, ",127.0.0.1:%d", i);
     }
     assert_int_equal(READ(&o, A("--data=d"), text), 0);
-    assert_int_equal(o.listen_count, SERVE_LISTEN_MAX);
+    assert_int_equal(o.doors[SERVE_KAFKA].count, IO_LISTENERS_MAX);
     serve_options_free(&o);
     size_t at = strlen(text);
     (void)snprintf(text + at, sizeof text - at, ",127.0.0.1:9");
@@ -210,7 +210,7 @@ static void file_then_environment_then_arguments(void **state)
     assert_int_equal(READ(&o, A("--config"), file_path, A("--kafka=1002")), 0);
     assert_string_equal(o.data, "/from-file");
     assert_int_equal(o.shards, 5);
-    assert_int_equal(o.port, 1002);
+    assert_int_equal(o.doors[SERVE_KAFKA].port, 1002);
     // The node takes settings in order; the last of a name wins.
     assert_int_equal(o.settings_count, 3);
     assert_string_equal(o.settings[0], "num.partitions=4");

@@ -70,6 +70,11 @@ const struct kafka_handler kafka_handlers[] = {
      .flags = KAFKA_HIDDEN,
      .handle = kafka_weir_status_handle,
      .fini = kafka_weir_status_fini},
+    {.key = KAFKA_API_WEIR_QUEUES,
+     .advertised_min = -1,
+     .flags = KAFKA_HIDDEN,
+     .handle = kafka_weir_queues_handle,
+     .fini = kafka_weir_queues_fini},
 };
 const uint32_t kafka_handlers_count = sizeof kafka_handlers / sizeof kafka_handlers[0];
 

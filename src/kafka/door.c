@@ -62,15 +62,9 @@ int kafka_host_port(const char *text, char host[KAFKA_HOST_MAX + 1], uint16_t *o
     return 0;
 }
 
-uint32_t kafka_door_addresses(const struct kafka_door *door)
+const struct io_listeners *kafka_door_listeners(const struct kafka_door *door)
 {
-    return door->listeners.count;
-}
-
-const struct io_addr *kafka_door_address(const struct kafka_door *door, uint32_t index)
-{
-    ASSERT(index < door->listeners.count);
-    return &door->listeners.addrs[index];
+    return &door->listeners;
 }
 
 // ---- accepting

@@ -12,7 +12,7 @@
 #ifndef WEIR_KAFKA_DOOR_H
 #define WEIR_KAFKA_DOOR_H
 
-#include "io/io.h"
+#include "io/listeners.h"
 #include "node/shard.h"
 
 #define KAFKA_PORT_DEFAULT 9092
@@ -32,12 +32,11 @@ struct kafka_door_options {
 };
 
 // The shard that opens first settles what port 0 means; others are given its addresses
-// (kafka_door_address) to listen on. Errors: ERR_ADDRESS_IN_USE, ERR_PERMISSION, ERR_INVALID (a
+// (kafka_door_listeners) to listen on. Errors: ERR_ADDRESS_IN_USE, ERR_PERMISSION, ERR_INVALID (a
 // bad `advertised`), ERR_LIMIT (too many addresses), ERR_IO.
 int kafka_door_open(struct shard *shard, const struct kafka_door_options *options,
                     struct kafka_door **out);
-uint32_t kafka_door_addresses(const struct kafka_door *door);
-const struct io_addr *kafka_door_address(const struct kafka_door *door, uint32_t index);
+const struct io_listeners *kafka_door_listeners(const struct kafka_door *door);
 // "HOST:PORT" from a text, with or without "PLAINTEXT://"; the port defaults to 9092. ERR_INVALID.
 int kafka_host_port(const char *text, char host[KAFKA_HOST_MAX + 1], uint16_t *out_port);
 

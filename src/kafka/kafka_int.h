@@ -108,7 +108,8 @@ const struct kafka_handler *kafka_handler_find(int16_t key); // NULL
     X(describe_cluster)          \
     X(describe_log_dirs)         \
     X(describe_topic_partitions) \
-    X(weir_status)
+    X(weir_status)               \
+    X(weir_queues)
 
 #define KAFKA_DECLARE(name) void kafka_##name##_handle(struct kafka_request *r);
 KAFKA_HANDLER_NAMES(KAFKA_DECLARE)
@@ -120,6 +121,7 @@ void kafka_scatter_fini(struct kafka_request *r);
 void kafka_describe_producers_fini(struct kafka_request *r);
 void kafka_group_calls_fini(struct kafka_request *r);
 void kafka_weir_status_fini(struct kafka_request *r);
+void kafka_weir_queues_fini(struct kafka_request *r);
 
 // ---- a request
 

@@ -53,7 +53,7 @@ RIG int rig_open_doors(void *arg, struct shard *shard)
     struct kafka_door_options options = {.listen = &rig->addr, .listen_count = 1};
     int err = kafka_door_open(shard, &options, &rig->doors[index]);
     if (err == 0)
-        rig->addr = *kafka_door_address(rig->doors[index], 0);
+        rig->addr = kafka_door_listeners(rig->doors[index])->addrs[0];
     return err;
 }
 

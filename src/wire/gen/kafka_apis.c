@@ -33,6 +33,7 @@
 #include "wire/gen/kafka_offset_for_leader_epoch.h"
 #include "wire/gen/kafka_produce.h"
 #include "wire/gen/kafka_sync_group.h"
+#include "wire/gen/kafka_weir_queues.h"
 #include "wire/gen/kafka_weir_status.h"
 
 const struct wire_api wire_kafka_apis[] = {
@@ -126,6 +127,9 @@ const struct wire_api wire_kafka_apis[] = {
     {.name = "WeirStatus", .request = &kafka_weir_status_request_msg,
      .response = &kafka_weir_status_response_msg, .key = 20000,
      .min_version = 0, .max_version = 0, .flexible_since = 0},
+    {.name = "WeirQueues", .request = &kafka_weir_queues_request_msg,
+     .response = &kafka_weir_queues_response_msg, .key = 20001,
+     .min_version = 0, .max_version = 0, .flexible_since = 0},
 };
 
 const uint32_t wire_kafka_apis_count =
@@ -194,6 +198,8 @@ const struct wire_msg *const wire_kafka_messages[] = {
     &kafka_produce_response_msg,
     &kafka_sync_group_request_msg,
     &kafka_sync_group_response_msg,
+    &kafka_weir_queues_request_msg,
+    &kafka_weir_queues_response_msg,
     &kafka_weir_status_request_msg,
     &kafka_weir_status_response_msg,
 };
