@@ -204,6 +204,8 @@ void queue_delivered(struct model_queues *mq, struct model_queue_channel *ch,
                    (unsigned long long)id);
         return;
     }
+    if (ch->start != mq->model->start)
+        return; // it was on its way when the server died
     if (msg->queue == q && !msg->rejected) {
         again_check(mq, msg);
         if (msg->delivered && !redelivered)
@@ -217,6 +219,7 @@ void queue_delivered(struct model_queues *mq, struct model_queue_channel *ch,
         }
     }
     msg->delivered = true;
+    msg->from = q;
     msg->holder = ch;
     msg->acked = 0;
     msg->acked_by = NULL;
@@ -237,8 +240,16 @@ static struct model_message *held(struct model_queues *mq, struct model_queue_ch
     return msg;
 }
 
+// What is sent to a server that is gone settles nothing.
+static bool of_another_start(const struct model_queues *mq, const struct model_queue_channel *ch)
+{
+    return ch->start != mq->model->start;
+}
+
 void queue_ack_sent(struct model_queues *mq, struct model_queue_channel *ch, uint64_t id)
 {
+    if (of_another_start(mq, ch))
+        return;
     struct model_message *msg = held(mq, ch, id);
     if (msg == NULL)
         msg = message_find(mq, id); // whoever holds it now: this may settle it all the same
@@ -255,8 +266,10 @@ void queue_release_sent(struct model_queues *mq, struct model_queue_channel *ch,
 void queue_reject_sent(struct model_queues *mq, struct model_queue_channel *ch, uint64_t id)
 {
     struct model_message *msg = message_find(mq, id);
+    if (of_another_start(mq, ch))
+        return;
     (void)held(mq, ch, id);
-    if (msg->queue->dead != NULL)
+    if (msg->from->dead != NULL)
         msg->rejected = true;
     else
         msg->acked = model_now(mq->model); // dropped: as good as acknowledged

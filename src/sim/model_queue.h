@@ -48,6 +48,7 @@ struct model_message {
     enum model_outcome outcome; // OK: confirmed
     bool delivered, drained;
     bool rejected; // somebody who held it sent so; it may be in the queue's dead queue, too
+    const struct model_queue *from;       // the queue that it was last delivered from
     struct model_queue_channel *holder;   // NULL: nobody that we know of
     uint64_t acked;                       // stamp of the acknowledgement that was sent; 0: none
     struct model_queue_channel *acked_by; // NULL: that channel is gone

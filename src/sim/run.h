@@ -27,10 +27,11 @@ struct sim_run_report {
     uint64_t steps, requests[SIM_RUN_APIS]; // answered, by API key
     uint64_t starts, crashes, kills, stops, failed_starts;
     uint64_t batches_acknowledged, records_acknowledged, records_read, commits, bundles;
-    uint64_t batches_unheard;    // sent with acks 0
-    uint64_t sessions_continued; // incremental fetches that were answered
-    uint64_t damaged_reads;      // refused, since bits had flipped
-    uint64_t refused_starts;     // by damage, which was then mended
+    uint64_t batches_unheard;      // sent with acks 0
+    uint64_t sessions_continued;   // incremental fetches that were answered
+    uint64_t damaged_reads;        // refused, since bits had flipped
+    uint64_t refused_starts;       // by damage, which was then mended
+    uint64_t confirms, deliveries; // of queues
     uint64_t checks;
     uint64_t checkpoints, groups_written, segments_written; // of the last incarnation
     int64_t virtual_ms;

@@ -60,7 +60,9 @@ static int open_doors(void *arg, struct shard *shard)
 {
     struct world *w = arg;
     const struct kafka_door_options o = {.port = WORLD_PORT};
-    return kafka_door_open(shard, &o, &w->doors[shard_index(shard)]);
+    const struct amqp_door_options amqp = {.port = WORLD_AMQP_PORT};
+    int err = kafka_door_open(shard, &o, &w->doors[shard_index(shard)]);
+    return err != 0 ? err : amqp_door_open(shard, &amqp, &w->amqp_doors[shard_index(shard)]);
 }
 
 static void destroy_doors(void *arg, struct shard *shard)
@@ -68,18 +70,22 @@ static void destroy_doors(void *arg, struct shard *shard)
     struct world *w = arg;
     kafka_door_destroy(w->doors[shard_index(shard)]);
     w->doors[shard_index(shard)] = NULL;
+    amqp_door_destroy(w->amqp_doors[shard_index(shard)]);
+    w->amqp_doors[shard_index(shard)] = NULL;
 }
 
 static void close_doors(void *arg, struct shard *shard)
 {
     struct world *w = arg;
     kafka_door_close(w->doors[shard_index(shard)]);
+    amqp_door_close(w->amqp_doors[shard_index(shard)]);
 }
 
 static void appends_unblocked(void *arg, struct shard *shard)
 {
     struct world *w = arg;
     kafka_door_unblocked(w->doors[shard_index(shard)]);
+    amqp_door_unblocked(w->amqp_doors[shard_index(shard)]);
 }
 
 static void start_again(void *arg)
@@ -105,6 +111,7 @@ static void gone(struct world *w)
     w->dying = false;
     bundler_server_gone(w->bundler);
     model_server_gone(&w->model);
+    queues_model_server_gone(&w->queues);
     server_bury(w);
     ask_restart(w);
 }

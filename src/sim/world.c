@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "sim/bundler.h"
 #include "sim/client.h"
+#include "sim/queue_user.h"
 
 #define NS_PER_MS    INT64_C(1000000)
 #define RUN_LIMIT_NS (INT64_C(300) * 1000 * NS_PER_MS) // of virtual time, for all phases
@@ -60,6 +61,7 @@ static void faults_plan(struct world *w, struct sim_options *options)
             options->fault_ppm[plan[i].fault] = 1 + world_dice(w, plan[i].ppm_max);
     w->disk_may_fill = options->fault_ppm[SIM_FAULT_DISK_FULL] > 0;
     w->model.read_flips = options->fault_ppm[SIM_FAULT_READ_FLIP] > 0;
+    w->half_open = options->fault_ppm[SIM_FAULT_HALF_OPEN] > 0;
 }
 
 static void faults_off(struct world *w)
@@ -95,6 +97,11 @@ static void cast(struct world *w)
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         for (uint32_t n = parts[i].least + world_dice(w, parts[i].dice); n > 0; n--)
             (void)client_create(w, parts[i].kind);
+    for (uint32_t n = 1 + world_dice(w, 2); n > 0; n--)
+        (void)queue_user_create(w, &queue_user_publisher);
+    for (uint32_t n = 2 + world_dice(w, 3); n > 0; n--)
+        (void)queue_user_create(w, &queue_user_consumer);
+    (void)queue_user_create(w, &queue_user_drainer);
 }
 
 // ---- phases
@@ -148,8 +155,8 @@ static bool advance(void *arg)
         }
         break;
     case PHASE_VERIFY:
-        if (w->verified > 0 && w->followed == w->followers && groups_model_done(&w->model) &&
-            bundler_verified(w->bundler, &steps)) {
+        if (w->verified > 0 && w->followed == w->followers && w->queues_verified &&
+            groups_model_done(&w->model) && bundler_verified(w->bundler, &steps)) {
             model_bundles_final(&w->model, steps);
             enter(w, PHASE_OVER);
         }
@@ -192,6 +199,10 @@ static void end_clients(struct world *w)
         io_actor_stop(w->clients[i]->io);
         client_destroy(w->clients[i]);
     }
+    for (uint32_t i = 0; i < w->queue_users_count; i++) {
+        io_actor_stop(w->queue_users[i]->io);
+        queue_user_destroy(w->queue_users[i]);
+    }
     sim_world_free(w->client_world);
 }
 
@@ -232,6 +243,7 @@ static void begin(struct world *w)
     w->client_machine = sim_machine_create(w->sim, "clients", false);
     server_plan(w);
     topics_plan(w);
+    world_queues_plan(w);
     w->bundler = bundler_create(w);
     w->client_world = sim_start(w->client_machine);
     cast(w);
@@ -251,6 +263,7 @@ void sim_run(const struct sim_run_options *options, struct sim_run_report *out)
     end_clients(w);
     report_fill(w);
     bundler_destroy(w->bundler);
+    queues_model_fini(&w->queues);
     model_fini(&w->model);
     sim_destroy(w->sim);
     mem_free(w);

@@ -8,12 +8,14 @@
 #ifndef WEIR_SIM_WORLD_H
 #define WEIR_SIM_WORLD_H
 
+#include "amqp/door.h"
 #include "base/prng.h"
 #include "kafka/client.h"
 #include "kafka/door.h"
 #include "log/batch.h"
 #include "node/node.h"
 #include "sim/model.h"
+#include "sim/model_queue.h"
 #include "sim/run.h"
 
 #define WORLD_SHARDS         3
@@ -24,10 +26,14 @@
 #define WORLD_TOPIC_BUNDLED  3 // also written by the bundler
 #define WORLD_SETTINGS       32
 #define WORLD_PORT           9092
+#define WORLD_AMQP_PORT      5672
 #define WORLD_APIS           80
+#define WORLD_QUEUES         4 // the last one takes the dead letters of the first
+#define WORLD_QUEUE_USERS    8
 
 struct bundler;
 struct client;
+struct queue_user;
 
 enum server_state { SERVER_DOWN, SERVER_STARTING, SERVER_UP, SERVER_STOPPING };
 enum world_phase { PHASE_SETUP, PHASE_RUN, PHASE_SETTLE, PHASE_VERIFY, PHASE_OVER };
@@ -41,6 +47,7 @@ struct world {
     struct io_world *server_world, *client_world;
     struct node *node;
     struct kafka_door *doors[WORLD_SHARDS];
+    struct amqp_door *amqp_doors[WORLD_SHARDS];
     struct node_scale scale;
     char settings_text[WORLD_SETTINGS][64];
     const char *settings[WORLD_SETTINGS + 1];
@@ -69,6 +76,13 @@ struct world {
     int64_t wall_start_ms;
     uint32_t verified;            // readers that have read all
     uint32_t followers, followed; // of them, those that have
+    struct model_queues queues;
+    struct model_queue *queue_models[WORLD_QUEUES];
+    struct queue_user *queue_users[WORLD_QUEUE_USERS];
+    uint32_t queue_users_count, queue_sessions;
+    uint64_t next_message;
+    bool queues_verified;
+    bool half_open; // connections may break without a word
     struct bundler *bundler;
     bool disk_may_fill; // then no bundles: an append that is refused would tear one (node/bundle.h)
 };
