@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "crash.h"
+#include "queues.h"
 
 #define UP_MIN_MS    100
 #define UP_SPREAD_MS 1100
@@ -129,6 +129,21 @@ static bool everything_heard(struct run *r)
     return all;
 }
 
+static bool queues_verdict(const struct run *r)
+{
+    const struct queue_totals t = queues_totals();
+    (void)printf(
+        "shards %u: queues: %llu messages sent, %llu confirmed, %llu delivered, %llu of them "
+        "again, "
+        "%llu durably acknowledged; %llu lost, %llu came back, %llu unflagged, %llu nacked\n",
+        r->shards, (unsigned long long)t.sent, (unsigned long long)t.confirmed,
+        (unsigned long long)t.delivered, (unsigned long long)t.again,
+        (unsigned long long)t.durable_acks, (unsigned long long)t.lost, (unsigned long long)t.back,
+        (unsigned long long)t.unflagged, (unsigned long long)t.nacked);
+    return t.lost + t.back + t.unflagged + t.alien + t.nacked == 0 && t.confirmed > 0 &&
+           t.durable_acks > 0;
+}
+
 static bool verdict(struct run *r, int stop_status)
 {
     struct ledger *l = &r->ledger;
@@ -150,7 +165,8 @@ static bool verdict(struct run *r, int stop_status)
         r->check_status, stop_status);
     if (l->refused > 0)
         (void)printf("first refusal: %s\n", l->refusal);
-    return l->lost + l->duplicated + l->reordered + l->refused + l->alien + l->holes + l->unheard +
+    return queues_verdict(r) &&
+           l->lost + l->duplicated + l->reordered + l->refused + l->alien + l->holes + l->unheard +
                    r->commits_back ==
                0 &&
            l->acknowledged == l->sent && l->acknowledged > 0 && r->commits > 0 &&
@@ -163,14 +179,18 @@ static bool run_all(struct run *r)
     topics_create(r);
     load_start(r);
     group_start(r);
+    queues_start(r);
     sleep_ms(UP_MIN_MS + next_random(&r->random) % UP_SPREAD_MS);
     server_kill(r);
     for (uint32_t i = 1; i < r->rounds; i++)
         round_run(r, i);
     server_up(r);
     load_end(r);
-    for (uint64_t began = now_ms(); !everything_heard(r) && now_ms() - began < 60000;)
+    queues_publish_end();
+    for (uint64_t began = now_ms();
+         (!everything_heard(r) || !queues_drained()) && now_ms() - began < 60000;)
         sleep_ms(50);
+    queues_end();
     group_watch(r);
     group_end(r);
     // Once more, so that the audit reads what a recovery made.

@@ -81,6 +81,7 @@ struct run {
     uint32_t bytes_per_s;
     uint64_t seed;
     char brokers[64];
+    char amqp[64]; // HOST:PORT, like the above
     struct ledger ledger;
     _Atomic(bool) load_ends, group_ends;
     pthread_t producers[PRODUCERS], consumers[CONSUMERS];

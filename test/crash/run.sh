@@ -34,7 +34,7 @@ finish() { [ -n "$keep" ] || [ "$failed" -gt 0 ] || rm -rf "$work"; }
 trap finish EXIT
 cp "${WEIR:-./weir}" "$work/weir" || exit 1
 ${CC:-cc} -O2 -g -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wconversion -o build/crash/crash $here/*.c \
-    -lrdkafka -lpthread || exit 1
+    -lrdkafka -lrabbitmq -lpthread || exit 1
 
 check() { # DATA
     local out

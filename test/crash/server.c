@@ -29,6 +29,7 @@ static void child_exec(struct run *r, const char *addr_file)
 {
     char data[512];
     char listen_at[64];
+    char amqp_at[64];
     char shards[16];
     char log[512];
     (void)snprintf(data, sizeof data, "%s/data", r->dir);
@@ -36,6 +37,7 @@ static void child_exec(struct run *r, const char *addr_file)
     (void)snprintf(shards, sizeof shards, "%u", r->shards);
     (void)snprintf(listen_at, sizeof listen_at, "%s",
                    r->brokers[0] != '\0' ? r->brokers : "127.0.0.1:0");
+    (void)snprintf(amqp_at, sizeof amqp_at, "%s", r->amqp[0] != '\0' ? r->amqp : "127.0.0.1:0");
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (fd >= 0)
         (void)dup2(fd, 2);
@@ -46,10 +48,10 @@ static void child_exec(struct run *r, const char *addr_file)
                                        : "weir.journal.direct.min.bytes=524288";
     const char *memory =
         r->starts % 3 == 2 ? "weir.memory.bytes=33554432" : "weir.memory.bytes=1073741824";
-    execl(r->weir, "weir", "serve", "--data", data, "--kafka", listen_at, "--addr-file", addr_file,
-          "--shards", shards, "-X", "weir.journal.file.bytes=8388608", "-X",
-          "weir.checkpoint.min.interval.ms=300", "-X", "group.initial.rebalance.delay.ms=100", "-X",
-          direct, "-X", memory, (char *)NULL);
+    execl(r->weir, "weir", "serve", "--data", data, "--kafka", listen_at, "--amqp", amqp_at,
+          "--addr-file", addr_file, "--shards", shards, "-X", "weir.journal.file.bytes=8388608",
+          "-X", "weir.checkpoint.min.interval.ms=300", "-X", "group.initial.rebalance.delay.ms=100",
+          "-X", direct, "-X", memory, (char *)NULL);
     _exit(127);
 }
 
@@ -94,13 +96,19 @@ static bool addr_read(struct run *r)
     FILE *f = fopen(path, "re");
     if (f == NULL)
         return false;
-    bool got = fgets(line, sizeof line, f) != NULL && strncmp(line, "kafka=", 6) == 0;
+    unsigned got = 0;
+    while (fgets(line, sizeof line, f) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strncmp(line, "kafka=", 6) == 0) {
+            (void)snprintf(r->brokers, sizeof r->brokers, "%.60s", line + 6);
+            got |= 1;
+        } else if (strncmp(line, "amqp=", 5) == 0) {
+            (void)snprintf(r->amqp, sizeof r->amqp, "%.60s", line + 5);
+            got |= 2;
+        }
+    }
     (void)fclose(f);
-    if (!got)
-        return false;
-    line[strcspn(line, "\n")] = '\0';
-    (void)snprintf(r->brokers, sizeof r->brokers, "%.60s", line + 6);
-    return true;
+    return got == 3;
 }
 
 bool server_wait(struct run *r)
