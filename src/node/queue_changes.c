@@ -246,11 +246,26 @@ static void change_done(struct node_call *call)
     r->done(r);
 }
 
+static void change_send(struct publish_receipt *published)
+{
+    struct queue_change *change = CONTAINER_OF(published, struct queue_change, published);
+    node_call_start(&change->call, change->call.from, 0);
+}
+
 void queue_change_start(struct shard *shard, struct queue_change *change)
 {
+    const struct queue_facts *there = NULL;
+    // A deletion that does not ask how full it is does not wait: it may be what makes room.
+    if (change->kind == QUEUE_DECLARE || (change->kind == QUEUE_DELETE && change->if_empty))
+        there = queue_by_name(shard, change->queue.vhost, change->queue.name);
     change->call.run = change_run;
     change->call.done = change_done;
-    node_call_start(&change->call, shard, 0);
+    change->call.from = shard;
+    change->published = (struct publish_receipt){.done = change_send};
+    if (there != NULL)
+        publish_follow(shard, &there->id, &change->published);
+    if (change->published.flights == 0)
+        change_send(&change->published);
 }
 
 void queue_change_of_topic(struct shard *shard, const struct uuid *id,

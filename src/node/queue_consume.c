@@ -368,6 +368,12 @@ void queue_settle_at(struct shard *shard, const struct uuid *queue, uint64_t hol
     };
 }
 
+static void fetch_send(struct publish_receipt *published)
+{
+    struct queue_fetch *fetch = CONTAINER_OF(published, struct queue_fetch, published);
+    mail_to(fetch->from, fetch->to, MAIL_FETCH)->fetch = fetch;
+}
+
 void queue_fetch_start(struct shard *shard, struct queue_fetch *fetch)
 {
     fetch->from = shard;
@@ -375,7 +381,16 @@ void queue_fetch_start(struct shard *shard, struct queue_fetch *fetch)
     fetch->empty = false;
     fetch->delivery = (struct queue_delivery){0};
     fetch->ready_left = 0;
-    mail_to(shard, fetch->to, MAIL_FETCH)->fetch = fetch;
+    fetch->published = (struct publish_receipt){.done = fetch_send};
+    publish_follow(shard, &fetch->queue, &fetch->published);
+    if (fetch->published.flights == 0)
+        fetch_send(&fetch->published);
+}
+
+static void ask_send(struct publish_receipt *published)
+{
+    struct queue_ask *ask = CONTAINER_OF(published, struct queue_ask, published);
+    mail_to(ask->from, ask->to, MAIL_ASK)->ask = ask;
 }
 
 void queue_ask_start(struct shard *shard, struct queue_ask *ask)
@@ -383,7 +398,10 @@ void queue_ask_start(struct shard *shard, struct queue_ask *ask)
     ask->from = shard;
     ask->to = queue_shard(shard, &ask->id);
     ask->purged = 0;
-    mail_to(shard, ask->to, MAIL_ASK)->ask = ask;
+    ask->published = (struct publish_receipt){.done = ask_send};
+    publish_follow(shard, &ask->id, &ask->published);
+    if (ask->published.flights == 0)
+        ask_send(&ask->published);
 }
 
 // ---- life

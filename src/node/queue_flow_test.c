@@ -202,7 +202,8 @@ static void test_limits_of_publishing(void **state)
 struct fetching {
     struct queue_fetch fetch;
     struct got got;
-    struct taker *taker; // gives back its first one just before
+    struct taker *taker;           // gives back its first one just before
+    struct publishing *publishing; // is done just before
 };
 
 static void fetch_done(struct queue_fetch *fetch)
@@ -223,6 +224,8 @@ static void fetch_run(struct rig *r, struct shard *shard, void *arg)
     if (f->taker != NULL)
         queue_settle_at(shard, &f->fetch.queue, f->taker->holder, f->taker->got[0].level,
                         f->taker->got[0].offset, QUEUE_RELEASE);
+    for (uint32_t i = 0; f->publishing != NULL && i < f->publishing->count; i++)
+        assert_int_equal(publish_one(shard, f->publishing, i), 0);
     queue_fetch_start(shard, &f->fetch);
 }
 
@@ -235,6 +238,27 @@ static struct fetching fetch_at(uint32_t shard, const struct uuid *queue, uint64
     f.fetch.holder = 1000 + shard;
     rig_on_shard(&rig, shard, fetch_run, &f);
     return f;
+}
+
+static struct queue_change redeclared;
+static struct queue_ask purged;
+
+static void publish_then_declare(struct rig *r, struct shard *shard, void *arg)
+{
+    publish_run(r, shard, arg);
+    r->done = false;
+    redeclared = (struct queue_change){.kind = QUEUE_DECLARE};
+    redeclared.queue = *queue_by_name(shard, VHOST, slice_cstr("q"));
+    change_run(r, shard, &redeclared);
+}
+
+static void publish_then_purge(struct rig *r, struct shard *shard, void *arg)
+{
+    publish_run(r, shard, arg);
+    r->done = false;
+    purged = (struct queue_ask){.id = queue_by_name(shard, VHOST, slice_cstr("q"))->id};
+    purged.purge = true;
+    ask_run(r, shard, &purged);
 }
 
 static void test_fetch(void **state)
@@ -265,6 +289,30 @@ static void test_fetch(void **state)
         settle(&t, 1, 2, QUEUE_ACKNOWLEDGE);
         taker_stop(&t);
         expect_counts(&id, 0, 0);
+    }
+    rig_fini(&rig);
+}
+
+// As in RabbitMQ a connection finds in a queue what it has just published to it.
+static void test_nothing_overtakes_a_publish(void **state)
+{
+    (void)state;
+    struct uuid id;
+    start(16);
+    declare_plain("q", true, &id);
+    for (uint32_t shard = 0; shard < 3; shard++) {
+        struct publishing p = {.key = "q", .prefix = "p", .count = 3, .no_receipt = true};
+        static struct fetching f;
+        f = (struct fetching){.fetch = {.queue = id, .no_ack = true}, .publishing = &p};
+        rig_on_shard(&rig, shard, fetch_run, &f);
+        assert_false(f.fetch.empty);
+        assert_string_equal(f.got.text, "p0");
+        assert_int_equal(f.fetch.ready_left, 2);
+        rig_on_shard(&rig, shard, publish_then_declare, &p);
+        assert_int_equal(redeclared.err, 0);
+        assert_int_equal(redeclared.messages, 5);
+        rig_on_shard(&rig, shard, publish_then_purge, &p);
+        assert_int_equal(purged.purged, 8);
     }
     rig_fini(&rig);
 }
@@ -470,6 +518,7 @@ int main(void)
         cmocka_unit_test(test_a_cancelled_receipt_is_not_touched),
         cmocka_unit_test(test_limits_of_publishing),
         cmocka_unit_test(test_fetch),
+        cmocka_unit_test(test_nothing_overtakes_a_publish),
         cmocka_unit_test(test_exclusive),
         cmocka_unit_test(test_leaving_gives_back),
         cmocka_unit_test(test_requeue_comes_again),

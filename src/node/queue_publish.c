@@ -48,6 +48,16 @@ static uint64_t receipt_mark(const struct publisher *p, bool durable)
     return p->number * 2 + durable;
 }
 
+static void receipts_add(struct receipts *to, struct publish_receipt *receipt)
+{
+    if (to->count == to->cap) {
+        to->cap = to->cap == 0 ? 16 : to->cap * 2;
+        to->items = mem_realloc(to->items, to->cap * sizeof to->items[0]);
+    }
+    to->items[to->count++] = receipt;
+    receipt->flights++;
+}
+
 static void receipt_join(struct publisher *p, struct publish_receipt *receipt, bool durable)
 {
     struct receipts *to = durable ? &p->durable : &p->appended;
@@ -55,12 +65,7 @@ static void receipt_join(struct publisher *p, struct publish_receipt *receipt, b
     if (receipt->last_flight == mark || receipt->last_flight == receipt_mark(p, true))
         return; // who waits for the disk hears of the append as well
     receipt->last_flight = mark;
-    receipt->flights++;
-    if (to->count == to->cap) {
-        to->cap = to->cap == 0 ? 16 : to->cap * 2;
-        to->items = mem_realloc(to->items, to->cap * sizeof to->items[0]);
-    }
-    to->items[to->count++] = receipt;
+    receipts_add(to, receipt);
 }
 
 // A receipt's done may publish, and may cancel others, also of this list.
@@ -107,6 +112,36 @@ void publish_receipt_cancel(struct shard *shard, struct publish_receipt *receipt
         receipts_forget(&f->durable, receipt);
     }
     ASSERT(receipt->flights == 0);
+}
+
+static bool flight_concerns(const struct flight *f, const struct uuid *queue)
+{
+    for (uint32_t i = 0; i < f->produce.parts_count; i++)
+        if (uuid_eq(&f->parts[i].part.topic, queue))
+            return true;
+    return false;
+}
+
+static bool batches_concern(const struct publisher *p, const struct uuid *queue)
+{
+    LIST_FOR (it, &p->batches.order) {
+        struct map_node *node = CONTAINER_OF(it, struct map_node, order);
+        if (uuid_eq(&CONTAINER_OF(node, struct publish_batch, node)->key.topic, queue))
+            return true;
+    }
+    return false;
+}
+
+void publish_follow(struct shard *shard, const struct uuid *queue, struct publish_receipt *receipt)
+{
+    struct publisher *p = &shard->queues->publisher;
+    LIST_FOR (it, &p->flights) {
+        struct flight *f = CONTAINER_OF(it, struct flight, link);
+        if (flight_concerns(f, queue))
+            receipts_add(&f->durable, receipt);
+    }
+    if (batches_concern(p, queue))
+        receipts_add(&p->durable, receipt);
 }
 
 // ---- flights

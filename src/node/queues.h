@@ -54,6 +54,15 @@ void queue_topic_name(struct slice vhost, struct slice name, char out[QUEUE_TOPI
 uint64_t node_holder_new(struct shard *shard);
 uint32_t node_holder_shard(uint64_t holder);
 
+// ---- receipts, for what was published (see below)
+
+struct publish_receipt { // embedded by the caller; covers any number of messages
+    uint32_t flights;    // node's: still under way
+    uint64_t last_flight;
+    int err; // the first error of any: what it covers may be lost
+    void (*done)(struct publish_receipt *receipt); // when flights is 0 again, in a later turn
+};
+
 // ---- changes. Errors: ERR_EXISTS (there, but not equal: compare with the facts and say what
 // differs), ERR_NOT_FOUND, ERR_RESOURCE_LOCKED (another connection's exclusive queue),
 // ERR_NOT_EMPTY, ERR_IN_USE, ERR_ACCESS_REFUSED, ERR_LIMIT, ERR_STOPPED, ERR_NOSPACE.
@@ -83,8 +92,10 @@ struct queue_change {
     bool made;                    // it was not there before; BINDING_REMOVE: it was there
     uint64_t messages, consumers; // QUEUE_DECLARE; messages of QUEUE_DELETE
     void (*done)(struct queue_change *change);
-    struct node_call call; // node's
+    struct publish_receipt published; // node's, as the rest
+    struct node_call call;
 };
+// Of a queue, declared again or deleted if empty: behind what this shard has published to it.
 void queue_change_start(struct shard *shard, struct queue_change *change);
 #define QUEUES_MAX          100000 // per server
 #define BINDINGS_MAX        1000000
@@ -102,19 +113,15 @@ struct queue_ask {
     uint64_t purged;
     struct queue_stats stats;
     void (*done)(struct queue_ask *ask);
-    struct shard *from, *to; // node's
+    struct publish_receipt published; // node's, as the rest
+    struct shard *from, *to;
 };
+// Behind what this shard has published to it and settled.
 void queue_ask_start(struct shard *shard, struct queue_ask *ask);
 
 // ---- publishing. What one turn of a shard publishes to a queue is one batch; all batches of a
 // turn are one flight, which is over when every batch is durable (of queues in memory: appended).
 
-struct publish_receipt { // embedded by the caller; covers any number of messages
-    uint32_t flights;    // node's: still under way
-    uint64_t last_flight;
-    int err; // the first error of any: what it covers may be lost
-    void (*done)(struct publish_receipt *receipt); // when flights is 0 again, in a later turn
-};
 struct publish {
     struct slice vhost;
     struct message message; // exchange and routing_key inside
@@ -135,6 +142,10 @@ int publish_add(struct shard *shard, const struct publish *publish, struct publi
                 uint32_t *out_queues);
 // The caller goes away: done will not run.
 void publish_receipt_cancel(struct shard *shard, struct publish_receipt *receipt);
+// The receipt covers as well what this shard has published to a queue and is under way; flights 0:
+// nothing is. So a get, or a count, does not overtake a publish of the same connection, as in
+// RabbitMQ, where a queue is a process that hears both in turn.
+void publish_follow(struct shard *shard, const struct uuid *queue, struct publish_receipt *receipt);
 
 // ---- consuming
 
@@ -175,11 +186,11 @@ struct queue_fetch { // basic.get
     uint64_t ready_left;
     void (*done)(struct queue_fetch *fetch);
     struct queue_get get; // node's, as the rest
+    struct publish_receipt published;
     struct shard *from, *to;
 };
-// What was settled before on the asking shard is known by then; what was published is there when
-// its receipt has fired. Of one that will not be done, since its actors have ended, the delivery's
-// blob may be set and is the caller's all the same.
+// Behind what this shard has published to it and settled. Of one that will not be done, since its
+// actors have ended, the delivery's blob may be set and is the caller's all the same.
 void queue_fetch_start(struct shard *shard, struct queue_fetch *fetch);
 
 // Fire and forget; sent at the turn's end together with the turn's credits, in order.

@@ -78,7 +78,7 @@ struct publishing {
     const char *exchange, *key, *prefix;
     uint32_t count, size; // size: at least so many bytes each
     uint8_t priority;
-    bool transient;
+    bool transient, no_receipt;
     int64_t ttl_ms; // 0: none
     int err;
     uint32_t queues; // of the last one
@@ -108,7 +108,7 @@ RIG int publish_one(struct shard *shard, struct publishing *p, uint32_t number)
         .priority = p->priority,
         .persistent = !p->transient,
     };
-    int err = publish_add(shard, &publish, &p->receipt, &p->queues);
+    int err = publish_add(shard, &publish, p->no_receipt ? NULL : &p->receipt, &p->queues);
     mem_free(text);
     return err;
 }
