@@ -272,7 +272,7 @@ struct delivery {
 // these are put together here.
 struct consumer {
     uint32_t queue, sender;
-    struct delivery held[PREFETCH + 1]; // not acknowledged yet, in order
+    struct delivery held[2 * PREFETCH + 1]; // not surely acknowledged, in order
     uint32_t held_count;
     bool settling;   // its marker is not confirmed yet: what was acknowledged before it is
     uint32_t marker; // held[0..settled_count)
@@ -289,7 +289,7 @@ static void take(struct consumer *s)
     if (!value_right(s->body, s->body_len, &d.sender, &d.number) ||
         !book_delivered(d.sender, d.number, s->redelivered))
         fail("queue %s: a message of %zu bytes that nobody sent", names[s->queue], s->body_len);
-    if (s->held_count > PREFETCH)
+    if (s->held_count - (s->settling ? s->settled_count : 0) == PREFETCH)
         fail("queue %s: more messages than the prefetch allows", names[s->queue]);
     s->held[s->held_count++] = d;
 }
