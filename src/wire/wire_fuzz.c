@@ -2,14 +2,16 @@
 //
 // Any bytes as any message in any version, in both directions. The first byte picks the message,
 // the second the version; 255 as the first byte means a whole frame instead, whose header names
-// both. What decodes must encode, and from then on nothing may change any more: the same message,
-// the same bytes, the size that was measured, and a text of it for the traces.
+// both, 254 a method of AMQP, which the second byte picks. What decodes must encode, and from then
+// on nothing may change any more: the same message, the same bytes, the size that was measured, and
+// a text of it for the traces.
 //
 // covers: src/wire/wire_decode.c src/wire/wire_encode.c src/wire/wire_print.c src/wire/wire.c
 #include "wire/wire.h"
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "wire/wire_amqp.h"
 #include "wire/wire_kafka.h"
 
 #define ARENA_MAX (4 << 20)
@@ -87,6 +89,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const struct wire_api *api;
         if (wire_request_header_decode(&in, &arena, &api, &head) == 0 && api != NULL)
             one_message(api->request, head.request_api_version, &in, &arena);
+    } else if (data[0] == 254) {
+        struct cursor in = cursor_of(slice_of(data + 2, size - 2));
+        one_message(wire_amqp_methods[data[1] % wire_amqp_methods_count].msg, 0, &in, &arena);
     } else {
         struct cursor in = cursor_of(slice_of(data + 2, size - 2));
         const struct wire_msg *msg = wire_kafka_messages[data[0] % wire_kafka_messages_count];
