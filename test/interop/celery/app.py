@@ -20,6 +20,7 @@ app.conf.update(
     task_track_started=True,
     result_expires=900,
     broker_connection_retry_on_startup=True,
+    broker_transport_options={"confirm_publish": bool(os.environ.get("MATRIX_CONFIRM"))},
     beat_schedule={"pulse": {"task": "app.note", "schedule": 0.4, "args": ("pulse", "beat")}},
 )
 if os.environ.get("MATRIX_QUORUM"):
@@ -111,11 +112,12 @@ def now(_=None):
 
 
 @app.task(soft_time_limit=1, time_limit=20)
-def patient():
+def patient(name):
     try:
         time.sleep(15)
+        write(name, "slept")
     except SoftTimeLimitExceeded:
-        return "stopped softly"
+        write(name, "stopped softly")
 
 
 @app.task(time_limit=1)

@@ -212,7 +212,8 @@ def rate_limit():
 
 @check("soft time limit")
 def soft_limit():
-    ran(tasks.patient.delay(), "stopped softly")
+    tasks.patient.delay("softly")  # in 5.6 the result is lost when the process has seen a retry
+    until(lambda: marks("softly") == ["stopped softly"])
 
 
 @check("chain")

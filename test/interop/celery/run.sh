@@ -34,6 +34,7 @@ if [ ! -f "$venv/ready" ]; then
         notrun "pip could not install it: $(tail -1 "$work/install.log")"
 fi
 export PYTHONDONTWRITEBYTECODE=1 CELERY_MARKS=$work/marks CELERY_WORK=$work
+rm -rf "$CELERY_MARKS"
 mkdir -p "$CELERY_MARKS"
 export MATRIX_BROKER=amqp://guest:guest@$address/
 if [ "$INTEROP_NAME" = celery-kills ]; then
