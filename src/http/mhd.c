@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Loading libmicrohttpd: its functions by name, once.
 #include "http/mhd.h"
 
 #include <dlfcn.h>

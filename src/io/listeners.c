@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Listening on a door's addresses. A port that chance gives in one family may be taken in the
+// other, so the pair is tried again with another one.
 #include "io/listeners.h"
 
 #include "base/assert.h"
