@@ -124,8 +124,9 @@ static bool give(struct queue *q, struct queue_consumer *c, const struct head *h
         next == NULL ? NULL : CONTAINER_OF(next, struct queue_consumer, link);
     if (bug(BUG_LEASE_TWICE) && other != NULL && other != c && !other->gated &&
         round->count < QUEUE_ROUND_MAX) {
-        *round_add(round, other) = round->picked[round->count - 2];
-        blob_ref(head->window->blob);
+        struct queue_delivery *twice = round_add(round, other);
+        *twice = twice[-1];
+        blob_ref(twice->blob);
     }
     return true;
 }

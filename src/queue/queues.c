@@ -77,7 +77,8 @@ void queues_start(struct queues *queues, struct io *shard, struct journal_port *
         queue_begin(q);
     }
     stored_free(queues);
-    queues_wake(queues);
+    if (!list_empty(&queues->active))
+        queues_wake(queues);
 }
 
 void queues_stop(struct queues *queues)

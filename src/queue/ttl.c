@@ -69,6 +69,10 @@ static void level_expire(struct level *level, int64_t now_ms)
     }
     // Behind one that waits nothing is delivered at once; what could not be looked at yet may be.
     level->seen = found > 0 ? INT64_MAX : found < 0 ? level->set.next : level_end(level);
+    if (found == 0) {
+        window_rest(level->fresh);
+        window_rest(level->again);
+    }
     level_await(level);
 }
 

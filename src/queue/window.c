@@ -90,6 +90,12 @@ struct window *window_create(struct level *level)
     return w;
 }
 
+void window_rest(struct window *w)
+{
+    if (w != NULL && !w->pending)
+        window_clear(w);
+}
+
 void window_release(struct window *w)
 {
     if (w == NULL)
