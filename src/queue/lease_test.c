@@ -261,6 +261,23 @@ static void test_replay(void **state)
     assert_int_equal(set.start, 12);
 }
 
+static void test_suspect(void **state)
+{
+    (void)state;
+    lease_restore_settled(&set, (struct lease_range){2, 4});
+    lease_suspect(&set, 3); // it is behind that already
+    assert_int_equal(set.next, 4);
+    lease_suspect(&set, 1000000);
+    assert_int_equal(pool.nodes, 2); // whatever the backlog
+    assert_int_equal(lease_ready(&set, 1000000), 999998);
+    assert_int_equal(head_deliveries(1000000), 1);
+    assert_int_equal(head(2000000), 0);
+    (void)lease_skip(&set, 1000000, 5);
+    (void)lease_skip(&set, 1000000, 1000000);
+    assert_true(lease_set_empty(&set));
+    expect_restored();
+}
+
 static void test_a_hundred_thousand(void **state)
 {
     (void)state;
@@ -480,19 +497,11 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_in_order),
-        TEST(test_only_the_holder),
-        TEST(test_released_in_old_place),
-        TEST(test_skip),
-        TEST(test_purge),
-        TEST(test_condemned),
-        TEST(test_budget),
-        TEST(test_trim_and_clamp),
-        TEST(test_survives),
-        TEST(test_replay),
-        TEST(test_a_hundred_thousand),
-        TEST(test_model),
-        TEST(test_trees),
+        TEST(test_in_order), TEST(test_only_the_holder), TEST(test_released_in_old_place),
+        TEST(test_skip),     TEST(test_purge),           TEST(test_condemned),
+        TEST(test_budget),   TEST(test_trim_and_clamp),  TEST(test_survives),
+        TEST(test_replay),   TEST(test_suspect),         TEST(test_a_hundred_thousand),
+        TEST(test_model),    TEST(test_trees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
