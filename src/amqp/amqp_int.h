@@ -169,6 +169,10 @@ void amqp_session_open(struct amqp_channel *ch); // sets ch->session
 // are cancelled, ch->session is freed. gone: the actor has ended, nothing may be asked of the node.
 void amqp_session_close(struct amqp_channel *ch, bool gone);
 void amqp_session_room(struct amqp_channel *ch); // the connection has room again
+// The client says that a channel, or (ch NULL) the connection, is to be closed. True: a wait has
+// begun, behind which the channel leaves (amqp_channel_left), or the connection.
+bool amqp_leave(struct amqp_conn *conn, struct amqp_channel *ch);
+void amqp_channel_left(struct amqp_channel *ch); // the lower half's: ends it and says close-ok
 // The connection ends, its channels have: its exclusive queues are deleted (with a wait of the
 // connection, so that an orderly close is answered when they are gone).
 void amqp_owned_close(struct amqp_conn *conn);

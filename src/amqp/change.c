@@ -45,11 +45,9 @@ static void change_done(struct queue_change *change)
 {
     struct amqp_change *c = CONTAINER_OF(change, struct amqp_change, change);
     amqp_wait_end(&c->wait);
-    c->again = false;
     if (c->wait.channel != NULL)
         c->answer(c, c->wait.channel);
-    if (!c->again)
-        amqp_change_free(c);
+    amqp_change_free(c);
 }
 
 static void change_drop(struct amqp_wait *wait)
@@ -61,8 +59,6 @@ void amqp_change_start(struct amqp_change *c, struct amqp_channel *ch,
                        void (*answer)(struct amqp_change *c, struct amqp_channel *ch))
 {
     c->answer = answer;
-    c->again = true;
-    c->change.err = 0;
     c->change.done = change_done;
     amqp_wait_begin(ch->conn, ch, &c->wait, true, change_drop);
     queue_change_start(c->shard, &c->change);

@@ -17,9 +17,8 @@ struct amqp_change {
     struct slice tag;   // basic.consume of replies: in the arena, like all below
     struct arena arena; // what change points into
     size_t charged_bytes;
-    // The channel is there. The change is freed when this returns, unless it was started again.
+    // The channel is there. The change is freed when this returns.
     void (*answer)(struct amqp_change *c, struct amqp_channel *ch);
-    bool again;
 };
 
 // For up to that many bytes of copies; NULL: there is no memory, and the channel has been told.

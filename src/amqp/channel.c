@@ -169,7 +169,7 @@ static void flow(struct amqp_channel *ch, const struct amqp_channel_flow *m)
         amqp_fail(ch, AMQP_NOT_IMPLEMENTED, AMQP_CHANNEL_FLOW, "active=false");
 }
 
-static void client_close(struct amqp_channel *ch)
+void amqp_channel_left(struct amqp_channel *ch)
 {
     struct amqp_conn *conn = ch->conn;
     uint16_t number = ch->number;
@@ -195,7 +195,8 @@ static void handle(struct amqp_channel *ch, uint32_t method, const void *m)
     case AMQP_CHANNEL_FLOW_OK: // to one that we never sent; harmless
         break;
     case AMQP_CHANNEL_CLOSE:
-        client_close(ch);
+        if (!amqp_leave(ch->conn, ch))
+            amqp_channel_left(ch);
         break;
     case AMQP_CHANNEL_OPEN:
         amqp_fail(ch, AMQP_CHANNEL_ERROR, method, "second 'channel.open' seen");

@@ -239,6 +239,7 @@ static void client_close(struct amqp_conn *conn)
     amqp_conn_enter(conn, AMQP_CONN_LEAVING);
     amqp_conn_release(conn, false);
     conn->appended = false;
+    (void)amqp_leave(conn, NULL);
     if (conn->holds == 0)
         amqp_connection_left(conn);
 }

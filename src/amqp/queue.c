@@ -2,10 +2,9 @@
 //
 // Class queue (AMQP 0-9-1 section 1.7; arguments as in RabbitMQ): bind, unbind, purge, delete.
 // queue_declare.c has the rest.
-#include "amqp/arguments.h"
+#include "amqp/ask.h"
 #include "amqp/binding.h"
 #include "amqp/change.h"
-#include "base/mem.h"
 
 // ---- bind, unbind
 
@@ -52,63 +51,27 @@ void amqp_queue_unbind_handle(struct amqp_channel *ch, const struct amqp_queue_u
 
 // ---- purge
 
-struct purge {
-    struct queue_ask ask;
-    struct amqp_wait wait;
-    struct shard *shard;
-    bool no_wait;
-    struct slice name; // in `text`
-    uint8_t text[MESSAGE_NAME_MAX];
-};
-
-static void purge_free(struct purge *p)
+static void purge_answer(struct amqp_ask *a, struct amqp_channel *ch)
 {
-    budget_give(shard_request_budget(p->shard), sizeof *p);
-    mem_free(p);
-}
-
-static void purge_drop(struct amqp_wait *wait)
-{
-    purge_free(CONTAINER_OF(wait, struct purge, wait));
-}
-
-static void purge_done(struct queue_ask *ask)
-{
-    struct purge *p = CONTAINER_OF(ask, struct purge, ask);
-    amqp_wait_end(&p->wait);
-    struct amqp_channel *ch = p->wait.channel;
-    if (ch != NULL && ask->err == ERR_NOT_FOUND)
-        amqp_fail_no_queue(ch, AMQP_QUEUE_PURGE, p->name);
-    else if (ch != NULL && ask->err != 0)
-        amqp_fail_err(ch, AMQP_QUEUE_PURGE, ask->err, "");
-    else if (ch != NULL && !p->no_wait)
+    if (a->ask.err == ERR_NOT_FOUND)
+        amqp_fail_no_queue(ch, AMQP_QUEUE_PURGE, a->name);
+    else if (a->ask.err != 0)
+        amqp_fail_err(ch, AMQP_QUEUE_PURGE, a->ask.err, "");
+    else if (!a->no_wait)
         amqp_send(ch, AMQP_QUEUE_PURGE_OK,
-                  &(struct amqp_queue_purge_ok){.message_count = amqp_count(ask->purged)});
-    purge_free(p);
+                  &(struct amqp_queue_purge_ok){.message_count = amqp_count(a->ask.purged)});
 }
 
 void amqp_queue_purge_handle(struct amqp_channel *ch, const struct amqp_queue_purge *m)
 {
-    struct shard *shard = ch->session->shard;
     struct slice name;
     if (!amqp_queue_name(ch, AMQP_QUEUE_PURGE, m->queue, &name))
         return;
     const struct queue_facts *queue = amqp_queue_for(ch, AMQP_QUEUE_PURGE, name);
     if (queue == NULL)
         return;
-    if (budget_take(shard_request_budget(shard), sizeof(struct purge)) != 0) {
-        amqp_fail_err(ch, AMQP_QUEUE_PURGE, ERR_BUDGET, "");
-        return;
-    }
-    struct purge *p = mem_zalloc(sizeof *p);
-    p->shard = shard;
-    p->no_wait = m->no_wait;
-    p->name = slice_of(p->text, name.len);
-    for (size_t i = 0; i < name.len; i++)
-        p->text[i] = name.data[i];
-    p->ask = (struct queue_ask){.id = queue->id, .purge = true, .done = purge_done};
-    amqp_wait_begin(ch->conn, ch, &p->wait, true, purge_drop);
-    queue_ask_start(shard, &p->ask);
+    const struct queue_ask ask = {.purge = true};
+    amqp_ask(ch, AMQP_QUEUE_PURGE, queue, m->no_wait, &ask, purge_answer);
 }
 
 // ---- delete: what is not there is deleted

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "amqp/arguments.h"
+#include "amqp/ask.h"
 #include "amqp/change.h"
 #include "amqp/consumer.h"
 #include "amqp/owned.h"
-#include "base/mem.h"
 
 #define METHOD AMQP_QUEUE_DECLARE
 
@@ -26,53 +26,18 @@ static void declare_ok(struct amqp_channel *ch, bool no_wait, struct slice name,
 
 // ---- passive: only how it is
 
-struct look {
-    struct queue_ask ask;
-    struct amqp_wait wait;
-    struct shard *shard;
-    bool no_wait;
-    struct slice name; // in `text`
-    uint8_t text[MESSAGE_NAME_MAX];
-};
-
-static void look_free(struct look *look)
+static void look_answer(struct amqp_ask *a, struct amqp_channel *ch)
 {
-    budget_give(shard_request_budget(look->shard), sizeof *look);
-    mem_free(look);
-}
-
-static void look_drop(struct amqp_wait *wait)
-{
-    look_free(CONTAINER_OF(wait, struct look, wait));
-}
-
-static void look_done(struct queue_ask *ask)
-{
-    struct look *look = CONTAINER_OF(ask, struct look, ask);
-    amqp_wait_end(&look->wait);
-    struct amqp_channel *ch = look->wait.channel;
-    if (ch != NULL && ask->err == 0)
-        declare_ok(ch, look->no_wait, look->name, ask->stats.ready, ask->stats.consumers);
-    else if (ch != NULL)
-        amqp_fail_no_queue(ch, METHOD, look->name);
-    look_free(look);
+    if (a->ask.err == 0)
+        declare_ok(ch, a->no_wait, a->name, a->ask.stats.ready, a->ask.stats.consumers);
+    else
+        amqp_fail_no_queue(ch, METHOD, a->name);
 }
 
 static void look_at(struct amqp_channel *ch, const struct queue_facts *queue, bool no_wait)
 {
-    struct shard *shard = ch->session->shard;
-    if (budget_take(shard_request_budget(shard), sizeof(struct look)) != 0) {
-        amqp_fail_err(ch, METHOD, ERR_BUDGET, "");
-        return;
-    }
-    struct look *look = mem_zalloc(sizeof *look);
-    look->shard = shard;
-    look->no_wait = no_wait;
-    memcpy(look->text, queue->name.data, queue->name.len);
-    look->name = slice_of(look->text, queue->name.len);
-    look->ask = (struct queue_ask){.id = queue->id, .touch = true, .done = look_done};
-    amqp_wait_begin(ch->conn, ch, &look->wait, true, look_drop);
-    queue_ask_start(shard, &look->ask);
+    const struct queue_ask ask = {.touch = true};
+    amqp_ask(ch, METHOD, queue, no_wait, &ask, look_answer);
 }
 
 // The pseudo queue of direct reply-to is always there, and so are the hidden ones behind it as long

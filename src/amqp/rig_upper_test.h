@@ -126,6 +126,13 @@ void amqp_session_room(struct amqp_channel *ch)
     upper.rooms++;
 }
 
+bool amqp_leave(struct amqp_conn *conn, struct amqp_channel *ch)
+{
+    (void)conn;
+    (void)ch;
+    return false;
+}
+
 void amqp_owned_close(struct amqp_conn *conn)
 {
     list_remove(list_first(amqp_conn_owned(conn)));

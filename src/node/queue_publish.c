@@ -117,7 +117,7 @@ void publish_receipt_cancel(struct shard *shard, struct publish_receipt *receipt
 static bool flight_concerns(const struct flight *f, const struct uuid *queue)
 {
     for (uint32_t i = 0; i < f->produce.parts_count; i++)
-        if (uuid_eq(&f->parts[i].part.topic, queue))
+        if (queue == NULL || uuid_eq(&f->parts[i].part.topic, queue))
             return true;
     return false;
 }
@@ -126,7 +126,8 @@ static bool batches_concern(const struct publisher *p, const struct uuid *queue)
 {
     LIST_FOR (it, &p->batches.order) {
         struct map_node *node = CONTAINER_OF(it, struct map_node, order);
-        if (uuid_eq(&CONTAINER_OF(node, struct publish_batch, node)->key.topic, queue))
+        if (queue == NULL ||
+            uuid_eq(&CONTAINER_OF(node, struct publish_batch, node)->key.topic, queue))
             return true;
     }
     return false;

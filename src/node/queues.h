@@ -142,9 +142,9 @@ int publish_add(struct shard *shard, const struct publish *publish, struct publi
                 uint32_t *out_queues);
 // The caller goes away: done will not run.
 void publish_receipt_cancel(struct shard *shard, struct publish_receipt *receipt);
-// The receipt covers as well what this shard has published to a queue and is under way; flights 0:
-// nothing is. So a get, or a count, does not overtake a publish of the same connection, as in
-// RabbitMQ, where a queue is a process that hears both in turn.
+// The receipt covers as well what this shard has published to a queue (NULL: to any) and is under
+// way; flights 0: nothing is. So a get, or a count, does not overtake a publish of the same
+// connection, as in RabbitMQ, where a queue is a process that hears both in turn.
 void publish_follow(struct shard *shard, const struct uuid *queue, struct publish_receipt *receipt);
 
 // ---- consuming
