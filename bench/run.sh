@@ -87,7 +87,7 @@ folder() { echo "$OUT/$(process "$1")"; }
 
 command_of() { # SERVER FOLDER: the words that become the server, one a line
     if [ "$1" = weir ]; then
-        printf '%s\n' taskset -c "$SERVER_CPUS" "$top/weir" serve --data "$2/data" --kafka "$(address weir)" $weir_amqp
+        printf '%s\n' taskset -c "$SERVER_CPUS" "$top/weir" serve --data "$2/data" --kafka "$(address weir)" --amqp "$(amqp_address weir)"
     else
         printf '%s\n' taskset -c "$SERVER_CPUS" bash "$kafka" exec "$2"
     fi
@@ -339,13 +339,11 @@ up() { # SERVER: two names may be one process
 
 trap finish EXIT
 build
-weir_amqp=$("$top/weir" serve --help 2>&1 | grep -q -- --amqp && echo "--amqp=127.0.0.1:$amqp_port")
 : >"$results"
 ulimit -n "$(ulimit -Hn)" 2>/dev/null
 log_servers= queue_servers=
 for server in $servers; do
     if ! ready "$server" || ! up "$server"; then continue; fi
-    if [ "$server" = weir ] && [ -z "$weir_amqp" ]; then log_servers="$log_servers weir"; continue; fi
     case $server in weir | kafka | flush) log_servers="$log_servers $server" ;; esac
     case $server in weir | rabbitmq) queue_servers="$queue_servers $server" ;; esac
 done

@@ -86,7 +86,6 @@ uint64_t ledger_missing(const struct ledger *l, const uint32_t *sequence, size_t
 struct server {
     const char *weir;
     char dir[256], addr_file[300];
-    bool tasks;                   // with a door for queues
     char brokers[128], amqp[128]; // HOST:PORT of its doors
     int pid;
     long peak_kib;

@@ -28,12 +28,9 @@ static void server_run(const struct server *s)
     // The second start takes the port of the first, since the clients know that one.
     const char *kafka = s->brokers[0] != '\0' ? s->brokers : "127.0.0.1:0";
     const char *amqp = s->amqp[0] != '\0' ? s->amqp : "127.0.0.1:0";
-    const char *words[] = {s->weir, "serve", "--data", s->dir, "--kafka", kafka, "--addr-file",
-                           s->addr_file, "-X", "group.initial.rebalance.delay.ms=500",
-                           // What only a server with queues knows.
-                           s->tasks ? "-X" : NULL, "weir.retention.after.ack.ms=3600000", "--amqp",
-                           amqp, NULL};
-    execv(s->weir, (char **)words);
+    execl(s->weir, s->weir, "serve", "--data", s->dir, "--kafka", kafka, "--amqp", amqp,
+          "--addr-file", s->addr_file, "-X", "group.initial.rebalance.delay.ms=500", "-X",
+          "weir.retention.after.ack.ms=3600000", (char *)NULL);
     _exit(127);
 }
 
@@ -59,7 +56,7 @@ static bool addresses_read(struct server *s)
         found += address_of(line, "amqp=", s->amqp, sizeof s->amqp);
     }
     fclose(f);
-    return found == (s->tasks ? 2 : 1);
+    return found == 2;
 }
 
 double server_start(struct server *s)

@@ -291,7 +291,6 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     server.weir = argv[2];
-    server.tasks = argv[5][0] != '\0';
     snprintf(server.dir, sizeof server.dir, "%s/data", argv[3]);
     snprintf(server.addr_file, sizeof server.addr_file, "%s/addresses", argv[3]);
     return story_run(argv[0], &server, strtoull(argv[4], NULL, 10), argv[5]);

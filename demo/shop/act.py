@@ -18,7 +18,7 @@ os.environ.update(SHOP_HOME=HOME, SHOP_BROKER=BROKER)
 
 from mailbox import Mailbox  # noqa: E402
 
-PICTURES, ORDERS, RESETS, REMINDERS = 240, 600, 240, 40
+PICTURES, ORDERS, RESETS, REMINDERS = 160, 600, 240, 40
 ARTICLES, STOCK = 20, 1000
 RESETS_SECONDS = 8  # they come in while pictures wait
 
