@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/budget.h"
 #include "base/mem.h"
 
 #define ALIGN_BYTES       16
@@ -31,18 +32,52 @@ void arena_init(struct arena *a, size_t limit_bytes)
     *a = (struct arena){.limit_bytes = limit_bytes};
 }
 
-static void free_blocks(struct arena_block *block)
+void arena_pay_from(struct arena *a, struct budget *budget)
+{
+    ASSERT(a->head == NULL);
+    a->budget = budget;
+}
+
+static bool pay(struct arena *a, size_t bytes)
+{
+    if (a->budget == NULL)
+        return true;
+    if (a->paid_bytes + bytes <= ARENA_SMALL_BYTES)
+        budget_force(a->budget, bytes);
+    else if (budget_take(a->budget, bytes) != 0)
+        return false;
+    a->paid_bytes += bytes;
+    return true;
+}
+
+static void pay_back(struct arena *a, size_t bytes)
+{
+    if (a->budget == NULL)
+        return;
+    ASSERT(a->paid_bytes >= bytes);
+    budget_give(a->budget, bytes);
+    a->paid_bytes -= bytes;
+}
+
+static void free_block(struct arena *a, struct arena_block *block)
+{
+    pay_back(a, sizeof *block + block->size);
+    mem_free(block);
+}
+
+static void free_blocks(struct arena *a, struct arena_block *block)
 {
     while (block != NULL) {
         struct arena_block *next = block->next;
-        mem_free(block);
+        free_block(a, block);
         block = next;
     }
 }
 
 void arena_fini(struct arena *a)
 {
-    free_blocks(a->head);
+    free_blocks(a, a->head);
+    ASSERT(a->paid_bytes == 0);
     a->head = NULL;
     a->used_bytes = 0;
 }
@@ -53,12 +88,12 @@ void arena_reset(struct arena *a)
     a->used_bytes = 0;
     if (kept == NULL)
         return;
-    free_blocks(kept->next);
+    free_blocks(a, kept->next);
     kept->next = NULL;
     kept->used = 0;
     // One request's giant is not a reason to hold its memory for all that follow.
     if (kept->size > MAX_BLOCK_BYTES) {
-        mem_free(kept);
+        free_block(a, kept);
         a->head = NULL;
     }
 }
@@ -70,9 +105,13 @@ static struct arena_block *add_block(struct arena *a, size_t need)
         next = a->head->size >= MAX_BLOCK_BYTES / 2 ? MAX_BLOCK_BYTES - sizeof(struct arena_block)
                                                     : a->head->size * 2;
     size_t size = need > next ? need : next;
-    struct arena_block *block = mem_try_alloc(sizeof *block + size);
-    if (block == NULL)
+    if (!pay(a, sizeof(struct arena_block) + size))
         return NULL;
+    struct arena_block *block = mem_try_alloc(sizeof *block + size);
+    if (block == NULL) {
+        pay_back(a, sizeof *block + size);
+        return NULL;
+    }
     *block = (struct arena_block){.size = size};
     if (a->head != NULL && size > next) {
         block->next = a->head->next;

@@ -9,13 +9,20 @@
 #include "base/slice.h"
 
 struct arena_block;
+struct budget;
 struct arena {
     struct arena_block *head;
-    size_t used_bytes;  // handed out, padding included
-    size_t limit_bytes; // arena_alloc returns NULL beyond
+    size_t used_bytes;     // handed out, padding included
+    size_t limit_bytes;    // arena_alloc returns NULL beyond
+    struct budget *budget; // NULL: not accounted
+    size_t paid_bytes;     // of the budget, for blocks
 };
 
 void arena_init(struct arena *a, size_t limit_bytes); // allocates nothing yet
+// Before the first allocation: blocks are paid from the budget. The first ARENA_SMALL_BYTES are
+// taken even beyond its limit, so that what is small is never refused; what is more is, by NULL.
+#define ARENA_SMALL_BYTES 65536
+void arena_pay_from(struct arena *a, struct budget *budget);
 void arena_fini(struct arena *a);  // frees all; the arena may be initialised again
 void arena_reset(struct arena *a); // forgets all, keeps one block for the next request
 void *arena_alloc(struct arena *a,

@@ -3,6 +3,7 @@
 // Arenas: limits, alignment, overflow of counts, blocks that cannot be had, reuse after a reset.
 #include "base/arena.h"
 
+#include "base/budget.h"
 #include "base/mem.h"
 
 #include <setjmp.h>
@@ -143,6 +144,37 @@ static void every_block_may_fail(void **state)
     arena_fini(&a);
 }
 
+static void blocks_are_paid_for_before_they_are_made(void **state)
+{
+    (void)state;
+    struct budget all;
+    struct arena a, b;
+    budget_init(&all, 200000, NULL);
+    arena_init(&a, 1 << 20);
+    arena_init(&b, 1 << 20);
+    arena_pay_from(&a, &all);
+    arena_pay_from(&b, &all);
+    assert_null(arena_alloc(&a, 200000)); // with its block's head it is too much
+    assert_int_equal(budget_used(&all), 0);
+    assert_non_null(arena_alloc(&a, 190000));
+    assert_true(budget_used(&all) > 190000);
+    assert_true(budget_used(&all) <= 200000);
+    for (int i = 0; i < 13; i++) // what is small is never refused
+        assert_non_null(arena_alloc(&b, 2000));
+    assert_true(budget_used(&all) > 200000);
+    void *more = &b;
+    for (int i = 0; i < 40 && more != NULL; i++) // and what becomes large is
+        more = arena_alloc(&b, 2000);
+    assert_null(more);
+    mem_fail_after(0);
+    assert_null(arena_alloc(&a, 30000));
+    mem_fail_after(-1);
+    arena_reset(&b);
+    arena_fini(&b);
+    arena_fini(&a);
+    assert_int_equal(budget_used(&all), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +186,7 @@ int main(void)
         cmocka_unit_test(reset_keeps_one_block),
         cmocka_unit_test(zeroed_copied_null),
         cmocka_unit_test(every_block_may_fail),
+        cmocka_unit_test(blocks_are_paid_for_before_they_are_made),
     };
     return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
 }

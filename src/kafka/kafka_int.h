@@ -143,8 +143,7 @@ struct kafka_request {
     struct blob *frame;     // after the length field; client_id and message point into it
     size_t frame_len, body_at;
     struct arena arena;
-    size_t charged_bytes; // of the shard's budget, besides the frame
-    size_t paid_bytes;    // of them, for what the arena holds
+    size_t charged_bytes; // of the shard's budget, for the answer's encoding
     struct request_context context;
     int64_t began_ns;
     void *message; // decoded, of wire->request
@@ -173,7 +172,7 @@ void kafka_answer_nothing(struct kafka_request *r);
 // There is no answer in the protocol's terms, or no memory for one: the connection is closed.
 void kafka_fail(struct kafka_request *r);
 
-// Zeroed array in the request's arena, large ones taken from the budget first. NULL: there is no
+// Zeroed array in the request's arena. NULL: there is no
 // room and kafka_fail has been called; return. Never NULL for a count of 0.
 void *kafka_alloc(struct kafka_request *r, size_t count, size_t size);
 // The same with the defaults of a message's struct.

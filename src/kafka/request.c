@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A request from its frame to its answer. Everything it needs lies in its own arena or frame, so
-// one free at the end gives all of it back. Memory is taken from the shard's budget: the frame by
-// its blob before it is read, what handlers make before they make it, in steps of LARGE_BYTES;
-// what is decoded afterwards (what a frame can make of itself is bounded by its own size).
+// one free at the end gives all of it back. Memory is taken from the shard's budget before it is
+// made: the frame by its blob, what is decoded and what handlers make by the arena's blocks. The
+// answer's encoding is paid for when it is there.
 #include <string.h>
 
 #include "base/mem.h"
@@ -12,7 +12,6 @@
 #define ARENA_BASE_BYTES (256U << 10)
 #define ARENA_PER_BYTE   32U // decoded structs are larger than what they were made from
 #define ARENA_MAX_BYTES  (512U << 20)
-#define LARGE_BYTES      (64U << 10)
 
 static size_t arena_limit(size_t frame_len)
 {
@@ -26,30 +25,6 @@ static void request_charge(struct kafka_request *r, size_t bytes)
     ASSERT(bytes <= SIZE_MAX - r->charged_bytes);
     budget_force(shard_request_budget(kafka_shard(r)), bytes);
     r->charged_bytes += bytes;
-}
-
-// Pays for what is in the arena already, and cannot be refused any more.
-static void request_charge_arena(struct kafka_request *r)
-{
-    if (r->arena.used_bytes <= r->paid_bytes)
-        return;
-    request_charge(r, r->arena.used_bytes - r->paid_bytes);
-    r->paid_bytes = r->arena.used_bytes;
-}
-
-// Pays for `bytes` more in the arena and for what has become of small things meanwhile: an answer
-// that grows piece by piece is paid for while it grows. False: the budget is used up.
-static bool request_pay(struct kafka_request *r, size_t bytes)
-{
-    size_t wanted = r->arena.used_bytes + bytes;
-    if (wanted < r->paid_bytes + LARGE_BYTES)
-        return true;
-    size_t owed = wanted - r->paid_bytes;
-    if (budget_take(shard_request_budget(kafka_shard(r)), owed) != 0)
-        return false;
-    r->charged_bytes += owed;
-    r->paid_bytes = wanted;
-    return true;
 }
 
 // ---- making
@@ -92,6 +67,7 @@ int kafka_request_create(struct kafka_conn *conn, struct blob *frame, size_t len
     r->began_ns = io_now_ns(r->door->io);
     list_init(&r->link);
     arena_init(&r->arena, arena_limit(len));
+    arena_pay_from(&r->arena, shard_request_budget(r->door->shard));
     wire_out_init(&r->out, KAFKA_ANSWER_MAX);
     int err = request_header(r);
     if (err != 0) {
@@ -116,7 +92,6 @@ static int request_decode(struct kafka_request *r)
         return 0;
     struct cursor in = cursor_of(slice_of(r->frame->data + r->body_at, r->frame_len - r->body_at));
     int err = wire_decode(r->wire->request, r->version, &in, &r->arena, r->message);
-    request_charge_arena(r);
     r->arena.limit_bytes = ARENA_MAX_BYTES;
     return err;
 }
@@ -225,7 +200,6 @@ void kafka_answer_version(struct kafka_request *r, int version, const void *resp
         return;
     }
     request_charge(r, r->out.buf.cap);
-    request_charge_arena(r);
     request_answered(r);
 }
 
@@ -254,8 +228,7 @@ void kafka_fail(struct kafka_request *r)
 void *kafka_alloc(struct kafka_request *r, size_t count, size_t size)
 {
     size_t bytes;
-    bool fits = !__builtin_mul_overflow(count, size, &bytes) && bytes < ARENA_MAX_BYTES &&
-                request_pay(r, bytes);
+    bool fits = !__builtin_mul_overflow(count, size, &bytes) && bytes < ARENA_MAX_BYTES;
     void *array = fits ? arena_zalloc(&r->arena, bytes > 0 ? bytes : 1) : NULL;
     if (array == NULL)
         kafka_fail(r);
