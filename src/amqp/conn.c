@@ -219,11 +219,12 @@ static void conn_ready(void *owner, int mask)
 
 static const struct io_sock_events conn_events = {.ready = conn_ready};
 
-void amqp_conn_open(struct amqp_door *door, struct io_sock *sock)
+void amqp_conn_open(struct amqp_door *door, struct io_sock *sock, uint32_t place)
 {
     struct amqp_conn *conn = mem_zalloc(sizeof *conn);
     conn->door = door;
     conn->sock = sock;
+    conn->place = place;
     conn->state = AMQP_CONN_GREETING;
     conn->frame_max = AMQP_FRAME_MIN;
     conn->id = node_holder_new(door->shard);
@@ -236,7 +237,6 @@ void amqp_conn_open(struct amqp_door *door, struct io_sock *sock)
     list_init(&conn->owned);
     list_push_back(&door->conns, &conn->link);
     door->conns_count++;
-    shard_counters(door->shard)->connections++;
     io_timer_init(&conn->timer, conn_timer);
     io_sock_own(sock, &conn_events, conn);
     io_watch(sock, IO_READABLE);
@@ -268,7 +268,7 @@ void amqp_conn_close(struct amqp_conn *conn)
 {
     ASSERT(!conn->moving);
     amqp_conn_enter(conn, AMQP_CONN_CLOSED);
-    shard_counters(conn->door->shard)->connections--;
+    shard_connection_leave(conn->door->shard, conn->place);
     io_timer_stop(conn->door->io, &conn->timer);
     io_close(conn->sock);
     conn_free(conn, false);

@@ -73,6 +73,7 @@ struct amqp_conn {
     struct list link, dirty, starved; // of the door
     struct amqp_door *door;
     struct io_sock *sock;
+    uint32_t place; // for shard_connection_leave
     struct io_timer timer;
     uint8_t state;
     bool appended;     // the last method handled was a publish
@@ -108,7 +109,7 @@ struct amqp_conn {
     int64_t since_ns;           // accepted; leaving, ending or deaf
 };
 
-void amqp_conn_open(struct amqp_door *door, struct io_sock *sock);
+void amqp_conn_open(struct amqp_door *door, struct io_sock *sock, uint32_t place);
 // Called by the door outside the connection's own events: handles, sends and reads what may go on.
 // The connection may be gone afterwards.
 void amqp_conn_progress(struct amqp_conn *conn);

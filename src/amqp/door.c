@@ -23,11 +23,11 @@ struct amqp_door *amqp_door_of(struct shard *shard)
 static void door_accept(void *owner, struct io_sock *sock, const struct io_addr *peer)
 {
     struct amqp_door *door = owner;
-    (void)peer;
-    if (door->closed || shard_connections_full(door->shard))
+    uint32_t place;
+    if (door->closed || !shard_connection_enter(door->shard, peer, &place))
         io_close(sock);
     else
-        amqp_conn_open(door, sock);
+        amqp_conn_open(door, sock, place);
 }
 
 // ---- connections that go on

@@ -111,12 +111,14 @@ static void conn_ready(void *owner, int mask)
 
 static const struct io_sock_events conn_events = {.ready = conn_ready};
 
-void kafka_conn_open(struct kafka_door *door, struct io_sock *sock, const struct io_addr *peer)
+void kafka_conn_open(struct kafka_door *door, struct io_sock *sock, const struct io_addr *peer,
+                     uint32_t place)
 {
     struct kafka_conn *conn = mem_zalloc(sizeof *conn);
     conn->door = door;
     conn->sock = sock;
     conn->peer = *peer;
+    conn->place = place;
     conn->state = CONN_NEW;
     conn->active_ns = io_now_ns(door->io);
     conn->since_ns = conn->active_ns;
@@ -125,7 +127,6 @@ void kafka_conn_open(struct kafka_door *door, struct io_sock *sock, const struct
     list_init(&conn->dirty);
     list_push_back(&door->conns, &conn->link);
     door->conns_count++;
-    shard_counters(door->shard)->connections++;
     io_timer_init(&conn->timer, conn_timer);
     io_sock_own(sock, &conn_events, conn);
     io_watch(sock, IO_READABLE);
@@ -135,7 +136,7 @@ void kafka_conn_open(struct kafka_door *door, struct io_sock *sock, const struct
 void kafka_conn_close(struct kafka_conn *conn)
 {
     kafka_conn_enter(conn, CONN_CLOSED);
-    shard_counters(conn->door->shard)->connections--;
+    shard_connection_leave(conn->door->shard, conn->place);
     io_timer_stop(conn->door->io, &conn->timer);
     io_close(conn->sock);
     kafka_conn_forget(conn);

@@ -39,9 +39,11 @@ struct kafka_conn {
     int64_t active_ns; // last byte in either direction
     int64_t since_ns;  // opened; the frame's last mark; last progress of the output; drain began
     struct io_addr peer;
+    uint32_t place; // for shard_connection_leave
 };
 
-void kafka_conn_open(struct kafka_door *door, struct io_sock *sock, const struct io_addr *peer);
+void kafka_conn_open(struct kafka_door *door, struct io_sock *sock, const struct io_addr *peer,
+                     uint32_t place);
 // Called by the door outside the connection's own events: starts, sends and reads what may go on.
 // The connection may be gone afterwards.
 void kafka_conn_progress(struct kafka_conn *conn);

@@ -394,6 +394,35 @@ static void test_many_small_make_no_large(void **state)
     rig_fini(&rig);
 }
 
+// A frame that becomes ten times as much when it is decoded is refused before that is made.
+static void test_small_bytes_make_no_large_message(void **state)
+{
+    (void)state;
+    enum { COUNT = 1500000 };
+    struct rig rig;
+    struct rig_call c;
+    struct kafka_metadata_request q;
+    struct kafka_metadata_request_topic *topics = mem_zalloc(COUNT * sizeof topics[0]);
+    rig_init(&rig);
+    wire_default(&kafka_metadata_request_type, &q);
+    for (int i = 0; i < COUNT; i++)
+        topics[i].name = slice_cstr("t");
+    q.topics = topics;
+    q.topics_count = COUNT;
+    q.topics_null = false;
+    struct kafka_client *client = rig_connect(&rig);
+    rig_begin(&rig, client, &c, KAFKA_API_METADATA, 1, &q);
+    rig_wait(&rig, &c.done);
+    assert_int_not_equal(c.call.err, 0); // the connection was closed
+    kafka_call_fini(&c.call);
+    kafka_client_close(client);
+    rig_run(&rig, SECONDS(1));
+    assert_int_equal(rig_request_bytes(&rig), 0);
+    others_notice_nothing(&rig);
+    mem_free(topics);
+    rig_fini(&rig);
+}
+
 // Lengths that promise much and bodies that stop: what is held follows what was sent, and not for
 // long, however much that was.
 static void test_frames_that_stop(void **state)
@@ -450,6 +479,27 @@ static void test_limit_of_connections(void **state)
     rig_fini(&rig);
 }
 
+static void test_limit_per_address(void **state)
+{
+    (void)state;
+    static const char *const config[] = {"weir.journal.file.bytes=4194304",
+                                         "max.connections.per.ip=5", NULL};
+    struct rig rig;
+    struct rig_raw raw[12];
+    rig_init_with(&rig, config);
+    for (int round = 0; round < 2; round++) { // those that left have left their places
+        for (int i = 0; i < 12; i++)
+            rig_raw_open(&rig, &raw[i]);
+        rig_run(&rig, SECONDS(1));
+        assert_int_equal(rig_connections(&rig), 5); // whichever shards they came to
+        for (int i = 0; i < 12; i++)
+            rig_raw_close(&raw[i]);
+        rig_run(&rig, SECONDS(1));
+        assert_int_equal(rig_connections(&rig), 0);
+    }
+    rig_fini(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -464,8 +514,10 @@ int main(void)
         cmocka_unit_test(test_answer_behind_one_that_waits),
         cmocka_unit_test(test_large_answers_never_read),
         cmocka_unit_test(test_many_small_make_no_large),
+        cmocka_unit_test(test_small_bytes_make_no_large_message),
         cmocka_unit_test(test_frames_that_stop),
         cmocka_unit_test(test_limit_of_connections),
+        cmocka_unit_test(test_limit_per_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,10 +72,11 @@ const struct io_listeners *kafka_door_listeners(const struct kafka_door *door)
 static void door_accept(void *owner, struct io_sock *sock, const struct io_addr *peer)
 {
     struct kafka_door *door = owner;
-    if (door->closed || shard_connections_full(door->shard))
+    uint32_t place;
+    if (door->closed || !shard_connection_enter(door->shard, peer, &place))
         io_close(sock);
     else
-        kafka_conn_open(door, sock, peer);
+        kafka_conn_open(door, sock, peer, place);
 }
 
 // ---- connections that wait

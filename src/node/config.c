@@ -428,6 +428,7 @@ void config_broker_effective(const struct config_overrides *broker, struct broke
         .request_max_bytes = (uint32_t)number_of(&e, "socket.request.max.bytes"),
         .connections_max_idle_ms = timeout_of(&e, "connections.max.idle.ms"),
         .max_connections = (int32_t)number_of(&e, "max.connections"),
+        .max_connections_per_ip = (int32_t)number_of(&e, "max.connections.per.ip"),
         .group_initial_rebalance_delay_ms = number_of(&e, "group.initial.rebalance.delay.ms"),
         .group_min_session_ms = number_of(&e, "group.min.session.timeout.ms"),
         .group_max_session_ms = number_of(&e, "group.max.session.timeout.ms"),

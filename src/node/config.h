@@ -95,7 +95,7 @@ struct broker_config {
     uint32_t message_max_bytes;
     uint32_t request_max_bytes; // socket.request.max.bytes
     int64_t connections_max_idle_ms;
-    int32_t max_connections;
+    int32_t max_connections, max_connections_per_ip;
     int64_t group_initial_rebalance_delay_ms, group_min_session_ms, group_max_session_ms;
     int32_t group_max_size;
     int64_t offsets_retention_ms;

@@ -10,6 +10,7 @@
 
 #include "node/claims.h"
 #include "node/partitions.h"
+#include "node/peers.h"
 #include "node/queues.h"
 #include "node/status.h"
 
@@ -121,6 +122,7 @@ struct node {
     struct shard *shards;
     struct io_file *lock;
     struct budget memory;
+    struct peers peers;
     struct uuid cluster;
     char cluster_text[UUID_TEXT_SIZE];
     int32_t id;

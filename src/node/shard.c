@@ -70,10 +70,23 @@ uint32_t shard_share(const struct shard *shard, uint32_t all)
     return all / shards + (all % shards != 0);
 }
 
-bool shard_connections_full(const struct shard *shard)
+bool shard_connection_enter(struct shard *shard, const struct io_addr *peer, uint32_t *out_place)
 {
-    uint32_t max = (uint32_t)shard->broker.max_connections;
-    return shard->counters.connections >= shard_share(shard, max);
+    uint32_t all = shard_share(shard, (uint32_t)shard->broker.max_connections);
+    uint32_t each = (uint32_t)shard->broker.max_connections_per_ip;
+    uint64_t seed = shard->node->shards[0].hash_seed;
+    if (shard->counters.connections >= all ||
+        !peers_enter(&shard->node->peers, peer, seed, each, out_place))
+        return false;
+    shard->counters.connections++;
+    return true;
+}
+
+void shard_connection_leave(struct shard *shard, uint32_t place)
+{
+    ASSERT(shard->counters.connections > 0);
+    shard->counters.connections--;
+    peers_leave(&shard->node->peers, place);
 }
 
 const struct broker_config *broker_config(struct shard *shard)

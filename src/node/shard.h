@@ -24,8 +24,10 @@ void *shard_door(const struct shard *shard, enum shard_door which); // NULL: the
 
 // This shard's part of a limit of the whole server.
 uint32_t shard_share(const struct shard *shard, uint32_t all);
-// No more connections may be accepted here (max.connections, of all doors together).
-bool shard_connections_full(const struct shard *shard);
+// A connection wants in (max.connections, max.connections.per.ip, of all doors together). False: it
+// must go; else it counts until it leaves, and *out_place is for that.
+bool shard_connection_enter(struct shard *shard, const struct io_addr *peer, uint32_t *out_place);
+void shard_connection_leave(struct shard *shard, uint32_t place);
 
 // True while what was appended and is not durable exceeds the shard's cap: a door stops reading
 // connections whose last request appended (offset commits, heartbeats and acknowledgements go on)
