@@ -4,9 +4,15 @@
 // when all of them are durable (acks 1 and -1 mean the same on one node), or never (acks 0).
 //
 // What is checked here is what the request as a whole says: acks, transactions, one batch per
-// partition. The batch itself is checked where it is appended (node/produce.c).
+// partition. The batch itself is checked where it is appended (node/produce.c). Of a partition that
+// is named more than once the last batch counts, and it is answered once, as Kafka does it.
+#include <string.h>
+
+#include "base/endian.h"
 #include "kafka/resolve.h"
 #include "wire/gen/kafka_produce.h"
+
+#define PRODUCE_NAME_BYTES 20 // topic and partition
 
 struct produce_state {
     struct kafka_request *r;
@@ -14,6 +20,8 @@ struct produce_state {
     struct produce_part *parts;
     int *errs; // the door's own, by part
     const char **whys;
+    bool *replaced; // by a later part for the same partition
+    uint8_t (*names)[PRODUCE_NAME_BYTES];
 };
 
 #define PRODUCE_ZSTD_SINCE 7
@@ -56,12 +64,33 @@ static int produce_refused(const struct kafka_produce_request *q)
     return q->transactional_id.data != NULL ? ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED : 0;
 }
 
+// Parts come last first. False: no room, the request has failed.
+static bool produce_replaced(struct kafka_request *r, struct kafka_names *seen,
+                             const struct topic *topic, int32_t index, uint32_t at)
+{
+    struct produce_state *s = r->state;
+    if (topic == NULL || s->produce.parts_count == 1)
+        return true;
+    uint8_t *name = s->names[at];
+    memcpy(name, topic->id.bytes, 16);
+    be32_put(name + 16, (uint32_t)index);
+    const struct kafka_name *n = kafka_names_add(seen, r, slice_of(name, PRODUCE_NAME_BYTES));
+    if (n == NULL)
+        return false;
+    s->replaced[at] = n->count > 1;
+    return true;
+}
+
 static void produce_part_fill(struct kafka_request *r, const struct topic *topic, int err,
                               const struct kafka_produce_request_partition *p, uint32_t at)
 {
     struct produce_state *s = r->state;
     struct produce_part *part = &s->parts[at];
     struct slice records = p->records.bytes;
+    if (s->replaced[at]) {
+        (void)kafka_part(NULL, p->index, -1, &part->part);
+        return;
+    }
     if (err == 0)
         err = kafka_part(topic, p->index, -1, &part->part);
     if (err == 0)
@@ -85,33 +114,56 @@ static uint32_t produce_count(const struct kafka_produce_request *q)
     return count;
 }
 
-static bool produce_fill(struct kafka_request *r)
+static bool produce_room(struct kafka_request *r, uint32_t count)
 {
-    const struct kafka_produce_request *q = r->message;
     struct produce_state *s = r->state;
-    uint32_t count = produce_count(q);
+    s->produce.parts_count = count;
     s->parts = kafka_alloc(r, count, sizeof *s->parts);
     s->errs = s->parts == NULL ? NULL : kafka_alloc(r, count, sizeof *s->errs);
     s->whys = s->errs == NULL ? NULL : kafka_alloc(r, count, sizeof *s->whys);
-    if (s->whys == NULL)
+    s->replaced = s->whys == NULL ? NULL : kafka_alloc(r, count, sizeof *s->replaced);
+    s->names = s->replaced == NULL ? NULL : kafka_alloc(r, count, sizeof *s->names);
+    return s->names != NULL;
+}
+
+// Last first: so that what is seen again has been replaced. False: no room.
+static bool produce_fill_topic(struct kafka_request *r, struct kafka_names *seen,
+                               const struct kafka_produce_request_topic *t, int refused,
+                               uint32_t *at)
+{
+    const struct topic *topic = NULL;
+    int err = refused;
+    if (err == 0)
+        err = kafka_topic(r, r->version >= PRODUCE_IDS_SINCE, t->name, &t->topic_id, &topic);
+    // The request counts as the class of the topic with the highest claim in it.
+    bool first = *at == ((struct produce_state *)r->state)->produce.parts_count;
+    if (topic != NULL && (first || topic->config.service_class > r->context.service_class))
+        r->context.service_class = topic->config.service_class;
+    for (uint32_t j = t->partition_data_count; j-- > 0;) {
+        const struct kafka_produce_request_partition *p = &t->partition_data[j];
+        --*at;
+        if (!produce_replaced(r, seen, topic, p->index, *at))
+            return false;
+        produce_part_fill(r, topic, err, p, *at);
+    }
+    return true;
+}
+
+static bool produce_fill(struct kafka_request *r)
+{
+    const struct kafka_produce_request *q = r->message;
+    uint32_t at = produce_count(q);
+    if (!produce_room(r, at))
         return false;
     int refused = produce_refused(q);
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < q->topic_data_count; i++) {
-        const struct kafka_produce_request_topic *t = &q->topic_data[i];
-        const struct topic *topic = NULL;
-        int err = refused;
-        if (err == 0)
-            err = kafka_topic(r, r->version >= PRODUCE_IDS_SINCE, t->name, &t->topic_id, &topic);
-        // The request counts as the class of the topic with the highest claim in it.
-        if (topic != NULL && (i == 0 || topic->config.service_class > r->context.service_class))
-            r->context.service_class = topic->config.service_class;
-        for (uint32_t j = 0; j < t->partition_data_count; j++)
-            produce_part_fill(r, topic, err, &t->partition_data[j], at++);
-    }
-    ASSERT(at == count);
-    s->produce.parts_count = count;
-    return true;
+    struct kafka_names seen;
+    kafka_names_init(&seen, r);
+    bool room = true;
+    for (uint32_t i = q->topic_data_count; i-- > 0 && room;)
+        room = produce_fill_topic(r, &seen, &q->topic_data[i], refused, &at);
+    kafka_names_fini(&seen);
+    ASSERT(!room || at == 0);
+    return room;
 }
 
 // ---- the answer
@@ -162,14 +214,18 @@ static bool produce_answer_topic(struct kafka_request *r,
     const struct wire_struct *type = &kafka_produce_response_partition_type;
     out->name = t->name;
     out->topic_id = t->topic_id;
-    out->partition_responses_count = t->partition_data_count;
     out->partition_responses = kafka_alloc_default(r, type, t->partition_data_count);
     if (out->partition_responses == NULL)
         return false;
-    for (uint32_t j = 0; j < t->partition_data_count; j++)
-        if (!produce_part_answer(r, (*at)++, t->partition_data[j].index,
-                                 &out->partition_responses[j]))
+    const struct produce_state *s = r->state;
+    for (uint32_t j = 0; j < t->partition_data_count; j++, (*at)++) {
+        if (s->replaced[*at])
+            continue;
+        if (!produce_part_answer(r, *at, t->partition_data[j].index,
+                                 &out->partition_responses[out->partition_responses_count]))
             return false;
+        out->partition_responses_count++;
+    }
     return true;
 }
 
@@ -179,7 +235,7 @@ static void produce_unanswered(struct kafka_request *r)
 {
     const struct produce_state *s = r->state;
     for (uint32_t i = 0; i < s->produce.parts_count; i++)
-        if (s->errs[i] != 0 || s->parts[i].part.err != 0)
+        if (!s->replaced[i] && (s->errs[i] != 0 || s->parts[i].part.err != 0))
             r->close_after = true;
     kafka_answer_nothing(r);
 }
@@ -198,11 +254,16 @@ static void produce_done(struct produce *produce)
     answer.responses = kafka_alloc_default(r, type, q->topic_data_count);
     if (answer.responses == NULL)
         return;
-    answer.responses_count = q->topic_data_count;
     uint32_t at = 0;
-    for (uint32_t i = 0; i < q->topic_data_count; i++)
-        if (!produce_answer_topic(r, &q->topic_data[i], &at, &answer.responses[i]))
+    for (uint32_t i = 0; i < q->topic_data_count; i++) {
+        struct kafka_produce_response_topic *out = &answer.responses[answer.responses_count];
+        if (!produce_answer_topic(r, &q->topic_data[i], &at, out))
             return;
+        // One of which all partitions come once more is answered there.
+        bool replaced =
+            out->partition_responses_count == 0 && q->topic_data[i].partition_data_count > 0;
+        answer.responses_count += !replaced;
+    }
     int64_t took_ns = io_now_ns(r->door->io) - r->began_ns;
     struct shard_counters *counters = shard_counters(kafka_shard(r));
     histogram_add(&counters->classes[r->context.service_class].produce_ns, (uint64_t)took_ns);

@@ -90,6 +90,56 @@ static void test_what_produce_refuses(void **state)
     rig_fini(&rig);
 }
 
+// As in Kafka (tried with 4.3): the last one counts, whatever is wrong with the others, and is
+// answered once.
+static void test_a_partition_named_twice(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct rig_call c;
+    struct buf one, two, bad;
+    int64_t at;
+    rig_init(&rig);
+    topic_make(&rig, "plays", 2);
+    buf_init(&one, 1 << 20);
+    buf_init(&two, 1 << 20);
+    buf_init(&bad, 1 << 20);
+    batch_of(&one, 1, "x");
+    batch_of(&two, 2, "y");
+    batch_of(&bad, 3, "z");
+    bad.data[bad.len - 1] ^= 1;
+    struct kafka_produce_request_partition p[] = {
+        {.index = 0, .records.bytes = buf_slice(&bad)},
+        {.index = 0, .records.bytes = buf_slice(&two)},
+        {.index = 1, .records.bytes = buf_slice(&one)},
+        {.index = 1, .records.bytes = buf_slice(&bad)},
+        {.index = 0, .records.bytes = buf_slice(&one)},
+    };
+    struct kafka_produce_request_topic t[] = {
+        {.name = slice_cstr("plays"), .partition_data = p, .partition_data_count = 2},
+        {.name = slice_cstr("plays"), .partition_data = p + 2, .partition_data_count = 2},
+        {.name = slice_cstr("plays"), .partition_data = p + 4, .partition_data_count = 1},
+    };
+    const struct kafka_produce_request q = {
+        .acks = -1, .timeout_ms = 1000, .topic_data = t, .topic_data_count = 3};
+    const struct kafka_produce_response *a = rig_ask(&rig, &c, KAFKA_API_PRODUCE, 9, &q);
+    assert_int_equal(a->responses_count, 2); // of the first entry nothing is left
+    assert_int_equal(a->responses[0].partition_responses_count, 1);
+    assert_int_equal(a->responses[0].partition_responses[0].index, 1);
+    assert_int_equal(a->responses[0].partition_responses[0].error_code, 2);
+    assert_int_equal(a->responses[1].partition_responses_count, 1);
+    assert_int_equal(a->responses[1].partition_responses[0].index, 0);
+    assert_int_equal(a->responses[1].partition_responses[0].error_code, 0);
+    assert_int_equal(a->responses[1].partition_responses[0].base_offset, 0);
+    kafka_call_fini(&c.call);
+    assert_int_equal(produce(&rig, 9, -1, "plays", 0, buf_slice(&two), &at), 0);
+    assert_int_equal(at, 1); // one record is there: only the last batch was appended
+    buf_fini(&one);
+    buf_fini(&two);
+    buf_fini(&bad);
+    rig_fini(&rig);
+}
+
 static struct kafka_fetch_response *fetch(struct rig *rig, struct rig_call *c, int32_t session,
                                           int32_t epoch, int64_t offset, uint32_t partitions,
                                           int32_t max_wait_ms)
@@ -372,6 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_produce_refuses),
+        cmocka_unit_test(test_a_partition_named_twice),
         cmocka_unit_test(test_sessions),
         cmocka_unit_test(test_a_session_with_nothing_left),
         cmocka_unit_test(test_a_waiting_fetch_is_woken),
