@@ -109,18 +109,12 @@ static int slots_choose(const struct slots *slots, struct checkpoint_found *foun
     return 0;
 }
 
-// A killed process may have left a slot that only the kernel knows of. Journal files are recycled
-// by it from here on, so it must be on disk first: else a power loss finds neither it nor them.
-static int slots_keep(struct io *io)
+// A killed process may have left a slot that only the kernel knows of, or one whose write had
+// failed and which no sync would save. Journal files are recycled by it from here on, so it is
+// written again first: else a power loss finds neither it nor them.
+static int slot_keep(struct io *io, const struct slots *slots, const struct checkpoint_found *found)
 {
-    struct io_file *file = NULL;
-    int err = io_open(io, "CHECKPOINT", IO_WRITE, &file);
-    if (err == ERR_NOT_FOUND)
-        return 0;
-    if (err == 0)
-        err = io_sync(file);
-    io_file_close(file);
-    return err != 0 ? err : io_sync_dir(io, ".");
+    return found->sequence == 0 ? 0 : slot_write(io, found->slot, &slots->slot[found->slot]);
 }
 
 int checkpoint_load(struct io *io, int (*apply)(void *arg, const struct state_record *record),
@@ -128,11 +122,11 @@ int checkpoint_load(struct io *io, int (*apply)(void *arg, const struct state_re
 {
     struct slots slots = {.version = 0};
     *out = (struct checkpoint_found){.slot = CHECKPOINT_SLOTS - 1}; // so that 0 is written first
-    int err = read_only ? 0 : slots_keep(io);
-    if (err == 0)
-        err = slots_read(io, &slots);
+    int err = slots_read(io, &slots);
     if (err == 0)
         err = slots_choose(&slots, out);
+    if (err == 0 && !read_only)
+        err = slot_keep(io, &slots, out);
     for (uint32_t i = 0; i < out->chain.count && err == 0; i++) {
         err = snapshot_read(io, &out->chain.files[i], apply, arg, &out->records, out->damage,
                             sizeof out->damage);

@@ -66,7 +66,7 @@ static void test_tail_and_cold_agree(void **state)
     struct log_store_stats stats;
     log_store_stats(rig->store, &stats);
     assert_true(stats.segments > 1);
-    assert_true(stats.written_bytes > 0);
+    assert_true(stats.written_bytes + stats.direct_bytes > 0); // all direct, where groups grow
     assert_int_equal(stats.crc_errors, 0);
     buf_fini(&cold_bytes);
     buf_fini(&warm);

@@ -175,8 +175,12 @@ int read_work(struct job *job)
     err = scan_read(&scan, at, blob->data, (size_t)len);
     const struct scan_order order = {first.base_offset, r->part.epoch, r->part.epoch_end};
     int64_t next = first.base_offset;
-    size_t whole = err == 0 ? scan_whole(slice_of(blob->data, (size_t)len), &order, &next) : 0;
-    if (err == 0 && whole == 0)
+    struct slice bytes = slice_of(blob->data, (size_t)len);
+    size_t whole = err == 0 ? scan_whole(bytes, &order, &next) : 0;
+    // The header that led here was seen in another read: that the batch is the one proves this one.
+    struct batch is;
+    if (err == 0 &&
+        (whole == 0 || batch_peek(bytes, &is) != 0 || batch_last_offset(&is) < r->offset))
         err = ERR_CORRUPT_MESSAGE;
     if (err != 0) {
         blob_unref(blob);

@@ -119,15 +119,21 @@ int scan_offset(struct scan *s, struct scan_place from, int64_t offset, uint64_t
     return 0;
 }
 
-// Whether all of the batch is what it was when it was written.
-static int batch_verify(struct scan *s, uint64_t position, const struct batch *b)
+// Reads all of the batch and verifies it. *b is then what the verified bytes say: its header alone,
+// seen in another read, proves nothing.
+static int batch_verify(struct scan *s, uint64_t position, struct batch *b)
 {
     uint8_t *bytes = mem_try_alloc(b->size_bytes); // bounded by the file
     if (bytes == NULL)
         return ERR_NOMEM;
+    struct slice all = slice_of(bytes, b->size_bytes);
+    struct batch whole = {0};
     int err = scan_read(s, position, bytes, b->size_bytes);
-    if (err == 0 && !batch_crc_ok(slice_of(bytes, b->size_bytes)))
+    if (err == 0 && (batch_peek(all, &whole) != 0 || whole.size_bytes != b->size_bytes ||
+                     whole.base_offset != b->base_offset || !batch_crc_ok(all)))
         err = ERR_CORRUPT_MESSAGE;
+    if (err == 0)
+        *b = whole;
     mem_free(bytes);
     return err;
 }
@@ -138,17 +144,16 @@ int scan_time(struct scan *s, struct scan_place from, int64_t offset, int64_t ti
     for (;;) {
         struct batch b;
         int err = header_next(s, from, &b);
+        bool asked = err == 0 && batch_last_offset(&b) >= offset;
+        if (asked)
+            err = batch_verify(s, from.position, &b);
         if (err != 0)
             return err;
-        if (batch_last_offset(&b) >= offset && b.max_timestamp_ms >= timestamp_ms) {
+        if (asked && b.max_timestamp_ms >= timestamp_ms) {
             *out_position = from.position;
             *out = b;
             return 0;
         }
-        if (batch_last_offset(&b) >= offset)
-            err = batch_verify(s, from.position, &b);
-        if (err != 0)
-            return err;
         from = behind(from, &b);
     }
 }

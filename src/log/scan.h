@@ -37,7 +37,7 @@ struct scan_place {
 // ERR_CORRUPT_MESSAGE: the headers on the way do not follow one another.
 int scan_offset(struct scan *s, struct scan_place from, int64_t offset, uint64_t *out_position,
                 struct batch *out);
-// The same, whose largest timestamp is >= timestamp_ms besides. What is passed over is read whole
+// The same, whose largest timestamp is >= timestamp_ms besides. What is looked at is read whole
 // and its checksum verified, since its timestamps decide.
 int scan_time(struct scan *s, struct scan_place from, int64_t offset, int64_t timestamp_ms,
               uint64_t *out_position, struct batch *out);
