@@ -64,7 +64,7 @@ static int path_parse(struct http_request *r, const char *path)
             int low = high >= 0 ? hex_digit(p[2]) : -1;
             if (*p == '%' && low < 0)
                 return ERR_INVALID;
-            *out++ = *p == '%' ? (uint8_t)(high << 4 | low) : (uint8_t)*p;
+            *out++ = (uint8_t)(*p == '%' ? high << 4 | low : *p);
             p += *p == '%' ? 2 : 0;
         }
         if (*p == '/')

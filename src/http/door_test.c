@@ -5,6 +5,7 @@
 #include "io/real_testing.h"
 
 #include "http/door.h"
+#include "http/mhd.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -187,6 +188,17 @@ static const char *text_of(json_t *object, const char *name)
 
 // ---- the tests
 
+static void test_library(void **state)
+{
+    const struct mhd *once = NULL;
+    const struct mhd *twice = NULL;
+    (void)state;
+    assert_int_equal(mhd_load(&once), 0);
+    assert_int_equal(mhd_load(&twice), 0);
+    assert_ptr_equal(once, twice);
+    assert_non_null(once->destroy_response); // the last one
+}
+
 static void test_queues(void **state)
 {
     (void)state;
@@ -343,9 +355,10 @@ static int node_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_queues),       cmocka_unit_test(test_bindings),
-        cmocka_unit_test(test_exchanges),    cmocka_unit_test(test_status),
-        cmocka_unit_test(test_bad_requests), cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_library),  cmocka_unit_test(test_queues),
+        cmocka_unit_test(test_bindings), cmocka_unit_test(test_exchanges),
+        cmocka_unit_test(test_status),   cmocka_unit_test(test_bad_requests),
+        cmocka_unit_test(test_stop),
     };
     return cmocka_run_group_tests(tests, node_up, node_down);
 }
