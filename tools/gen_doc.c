@@ -172,6 +172,8 @@ static const struct {
     {"src/txn/producers.c", "Idempotent producers"},
     {"src/group/format.h", "Consumer groups"},
     {"src/node/topic_record.c", "Topics"},
+    {"src/node/queue_record.c", "Queues, exchanges, bindings"},
+    {"src/node/queue_delay.h", "Messages that wait"},
 };
 
 static bool begins(const char *text, const char *with)

@@ -81,6 +81,7 @@ static bool page_topic(struct page *page, struct slice name, uint32_t from,
     if (err != 0)
         return true;
     out->topic_id = topic->id;
+    out->is_internal = topic->internal;
     uint32_t there = from < topic->partitions_count ? topic->partitions_count - from : 0;
     uint32_t count = there < page->left ? there : page->left;
     out->partitions =

@@ -64,6 +64,7 @@ static bool metadata_topic(struct kafka_request *r, const struct topic *topic,
     const struct kafka_metadata_request *q = r->message;
     out->name = arena_slice(&r->arena, topic->name);
     out->topic_id = topic->id;
+    out->is_internal = topic->internal;
     if (q->include_topic_authorized_operations)
         out->topic_authorized_operations = KAFKA_OPERATIONS_TOPIC;
     return metadata_partitions(r, topic, out);

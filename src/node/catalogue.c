@@ -347,6 +347,10 @@ static void delete_begin(struct change *c)
         change_refuse(c, ERR_TOPIC_DELETION_DISABLED, "delete.topic.enable is false.");
         return;
     }
+    if (t->internal) {
+        change_refuse(c, ERR_POLICY_VIOLATION, "The topic is the server's own.");
+        return;
+    }
     c->after.id = t->id;
     r->id = t->id;
     if (t->queue) { // with its bindings

@@ -289,6 +289,7 @@ static void shard_close(struct node_broadcast *broadcast, struct node_call *call
     if (shard->index == 0)
         io_timer_stop(shard->io, &shard->trim.timer);
     groups_stop(shard->groups);
+    delays_stop(&shard->queues->delays);
     queues_stop(shard->queues->room);
     shard->stop_call = call;
     shard->stop_barrier.fn = stop_durable;

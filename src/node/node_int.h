@@ -56,6 +56,7 @@ struct queue_replica {
     struct map by_name, by_id; // struct queue_entry
     struct exchanges *exchanges;
     uint32_t vhosts_extra; // made because of "*"
+    uint32_t hidden;       // queues
     uint64_t holders;
 };
 
@@ -239,6 +240,8 @@ struct queue_entry *queue_entry_add(struct shard *shard, const struct queue_fact
 void queue_entry_remove(struct shard *shard, struct queue_entry *entry,
                         void (*dropped)(void *arg, const struct exchange_binding *binding),
                         void *arg);
+void queue_entries_each(struct shard *shard, bool hidden, // with those
+                        bool (*fn)(void *arg, const struct queue_facts *facts), void *arg);
 // A queue that is a topic and has a record; others are gone with the process.
 bool queue_is_topic(const struct queue_facts *facts);
 uint32_t queue_owner(const struct node *node, const struct uuid *id); // its shard
@@ -274,6 +277,7 @@ void queue_change_of_topic(struct shard *shard, const struct uuid *id,
                            void (*done)(void *arg, int err), void *arg);
 void queue_changes_fini(struct shard *shard);
 // queue_names.c
+void vhosts_listed_add(struct shard *shard); // those that the setting names
 uint64_t claim_exchange(struct slice vhost, struct slice name);
 uint64_t claim_queue(struct slice vhost, struct slice name); // its topic's
 

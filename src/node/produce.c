@@ -167,7 +167,9 @@ static bool part_try(struct shard *shard, struct produce_leg *leg, struct produc
     const struct topic *topic = topic_by_id(shard, &p->part.topic);
     ASSERT(topic != NULL || r->internal);
     struct batch b;
-    if (r->internal)
+    if (!r->internal && topic->internal)
+        p->part.err = ERR_INVALID_TOPIC_EXCEPTION; // Kafka's word for it
+    else if (r->internal)
         batch_admit_internal(shard, topic != NULL ? &topic->config : NULL, p, &b);
     else
         p->part.err = batch_admit(shard, &topic->config, p, &b);

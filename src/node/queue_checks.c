@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "node/queue_delay.h"
 #include "node/queue_work.h"
 
 // ---- memory of the replicas
@@ -26,7 +27,7 @@ static bool same_bytes(struct slice a, struct slice b)
 
 static bool vhost_ok(struct queue_work *w, struct slice vhost)
 {
-    bool ok = vhost_known(w->shard, vhost);
+    bool ok = w->request->internal || vhost_known(w->shard, vhost);
     if (!ok)
         work_refuse(w, ERR_NOT_FOUND, "no such virtual host");
     return ok;
@@ -85,6 +86,7 @@ static bool topic_take(struct queue_work *w, const struct topic *t)
 static bool topic_prepare(struct queue_work *w)
 {
     char name[QUEUE_TOPIC_NAME_SIZE];
+    const struct queue_change *r = w->request;
     queue_topic_name(w->queue.vhost, w->queue.name, name);
     const struct topic *there = topic_by_name(w->shard, slice_cstr(name));
     ASSERT(topic_name_check(slice_cstr(name)) == 0);
@@ -97,6 +99,7 @@ static bool topic_prepare(struct queue_work *w)
         .partitions_count = w->queue.levels,
         .created_ms = w->queue.created_ms,
         .queue = true,
+        .internal = r->internal,
     };
     w->topic_made = true;
     int64_t kept_ms = w->queue.settings.retention_after_ack_ms;
@@ -268,6 +271,18 @@ static void exchange_write(struct queue_work *w)
     buf_fini(&value);
 }
 
+static void exchange_declare(struct queue_work *w);
+
+// What the exchange needs is there: from the top.
+static void ladder_made(void *arg, int err)
+{
+    struct queue_work *w = arg;
+    if (err == 0)
+        exchange_declare(w);
+    else
+        work_refuse(w, err, "the queues that delayed messages wait in cannot be made");
+}
+
 static void exchange_declare(struct queue_work *w)
 {
     struct queue_change *r = w->request;
@@ -281,6 +296,10 @@ static void exchange_declare(struct queue_work *w)
         work_end(w, !known                                ? ERR_ACCESS_REFUSED
                     : exchange_equal(there, &r->exchange) ? 0
                                                           : ERR_EXISTS);
+        return;
+    }
+    if (r->exchange.delayed && !delays_ready(w->shard)) {
+        delays_prepare(w->shard, ladder_made, w);
         return;
     }
     if (!name_ok(r->exchange.name) || r->exchange.arguments.len > QUEUE_ARGUMENTS_MAX) {

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "node/node_int.h"
+#include "node/queue_delay.h"
 
 struct queue_name {
     struct slice vhost, name;
@@ -37,6 +37,7 @@ void queue_replica_init(struct shard *shard)
     map_init(&r->by_name, name_eq, shard->hash_seed);
     map_init(&r->by_id, id_eq, shard->hash_seed);
     r->exchanges = exchanges_create(shard->hash_seed);
+    vhosts_listed_add(shard);
 }
 
 void queue_replica_fini(struct shard *shard)
@@ -96,19 +97,26 @@ const struct queue_facts *queue_of_topic(struct shard *shard, struct slice topic
     return t != NULL && t->queue ? queue_facts_by_id(shard, &t->id) : NULL;
 }
 
-void queue_facts_each(struct shard *shard, bool (*fn)(void *arg, const struct queue_facts *facts),
-                      void *arg)
+void queue_entries_each(struct shard *shard, bool hidden,
+                        bool (*fn)(void *arg, const struct queue_facts *facts), void *arg)
 {
     MAP_FOR_SAFE (it, &shard->replica.by_id) {
         struct map_node *node = CONTAINER_OF(it, struct map_node, order);
-        if (!fn(arg, &CONTAINER_OF(node, struct queue_entry, by_id)->facts))
+        const struct queue_facts *facts = &CONTAINER_OF(node, struct queue_entry, by_id)->facts;
+        if ((hidden || !facts->hidden) && !fn(arg, facts))
             return;
     }
 }
 
+void queue_facts_each(struct shard *shard, bool (*fn)(void *arg, const struct queue_facts *facts),
+                      void *arg)
+{
+    queue_entries_each(shard, false, fn, arg);
+}
+
 size_t queue_facts_count(struct shard *shard)
 {
-    return shard->replica.by_id.count;
+    return shard->replica.by_id.count - shard->replica.hidden;
 }
 
 struct exchanges *shard_exchanges(struct shard *shard)
@@ -181,6 +189,8 @@ struct queue_entry *queue_entry_add(struct shard *shard, const struct queue_fact
     ASSERT(facts->levels <= QUEUE_LEVELS_MAX);
     struct queue_entry *e = mem_zalloc(sizeof *e);
     e->facts = *facts;
+    e->facts.hidden = slice_eq_cstr(facts->vhost, DELAY_VHOST);
+    r->hidden += e->facts.hidden;
     e->facts.vhost = slice_copy(facts->vhost);
     e->facts.name = slice_copy(facts->name);
     e->facts.arguments = slice_copy(facts->arguments);
@@ -201,6 +211,8 @@ void queue_entry_remove(struct shard *shard, struct queue_entry *entry,
 {
     struct queue_replica *r = &shard->replica;
     exchanges_queue_remove(r->exchanges, entry->facts.vhost, entry->facts.name, dropped, arg);
+    ASSERT(!entry->facts.hidden || r->hidden > 0);
+    r->hidden -= entry->facts.hidden;
     map_remove(&r->by_name, &entry->by_name);
     map_remove(&r->by_id, &entry->by_id);
     facts_free(&entry->facts);

@@ -128,8 +128,11 @@ int queue_host_open(struct shard *shard, const struct queue_facts *facts)
         ASSERT(p != NULL);
         logs[i] = p->log;
     }
-    return queue_open(shard->queues->room, &facts->id, facts->name, &facts->settings, logs,
-                      facts->levels, &queue);
+    int err = queue_open(shard->queues->room, &facts->id, facts->name, &facts->settings, logs,
+                         facts->levels, &queue);
+    if (err == 0 && shard->started)
+        delays_opened(&shard->queues->delays, facts);
+    return err;
 }
 
 static void stats_close(struct queue_stats *closed, const struct queue_stats *s)
@@ -186,6 +189,7 @@ struct node_queues *node_queues_create(struct shard *shard)
     nq->room = queues_create(&options);
     publisher_init(&nq->publisher, shard->hash_seed);
     mailroom_init(&nq->mail, shard->node->options.shards_count);
+    delays_init(&nq->delays, shard);
     list_init(&nq->subscriptions);
     list_init(&nq->letters);
     list_init(&nq->deletions);
@@ -197,6 +201,7 @@ void node_queues_start(struct node_queues *nq)
     const struct node *node = nq->shard->node;
     bool clean = node->found.sequence > 0 && node->recovered.frames == 0;
     queues_start(nq->room, nq->shard->io, nq->shard->port, clean);
+    delays_start(&nq->delays);
 }
 
 void node_queues_end(struct node_queues *nq)
@@ -216,6 +221,7 @@ void node_queues_destroy(struct node_queues *nq)
         mem_free(CONTAINER_OF(it, struct letter_post, link));
     LIST_FOR_SAFE (it, &nq->deletions)
         deletion_free(CONTAINER_OF(it, struct unused_deletion, link));
+    delays_fini(&nq->delays);
     publisher_fini(&nq->publisher, &nq->shard->requests);
     mailroom_fini(&nq->mail);
     subscriptions_free(&nq->subscriptions);

@@ -17,7 +17,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
-#include "node/node_int.h"
+#include "node/queue_delay.h"
 
 #define HASH_TEXT 18 // "_h" and 16 digits
 
@@ -102,24 +102,46 @@ uint64_t claim_exchange(struct slice vhost, struct slice name)
 
 // ---- virtual hosts
 
-static bool listed(struct shard *shard, struct slice vhost, bool *any)
+// The next word of a list, without blanks around it; null at the end.
+static struct slice word_next(const char **text)
+{
+    const char *p = *text;
+    if (*p == '\0')
+        return SLICE_NULL;
+    size_t len = strcspn(p, ",");
+    struct slice word = slice_of(p, len);
+    *text = p + len + (p[len] == ',');
+    for (; word.len > 0 && word.data[0] == ' '; word.len--)
+        word.data++;
+    while (word.len > 0 && word.data[word.len - 1] == ' ')
+        word.len--;
+    return word;
+}
+
+static const char *vhosts_text(struct shard *shard)
 {
     enum config_source source;
     const struct config_def *def = config_find(CONFIG_BROKER, slice_cstr("weir.amqp.vhosts"));
     ASSERT(def != NULL);
-    const char *text = config_effective_text(def, NULL, &shard->broker_overrides, &source);
+    return config_effective_text(def, NULL, &shard->broker_overrides, &source);
+}
+
+void vhosts_listed_add(struct shard *shard)
+{
+    const char *text = vhosts_text(shard);
+    for (struct slice word; (word = word_next(&text)).data != NULL;)
+        if (word.len > 0 && !slice_eq_cstr(word, "*") && !slice_eq_cstr(word, DELAY_VHOST))
+            exchanges_vhost_add(shard->replica.exchanges, word);
+}
+
+static bool listed(struct shard *shard, struct slice vhost, bool *any)
+{
+    const char *text = vhosts_text(shard);
     bool found = false;
     *any = false;
-    for (const char *p = text; *p != '\0';) {
-        size_t len = strcspn(p, ",");
-        struct slice word = slice_of(p, len);
-        for (; word.len > 0 && word.data[0] == ' '; word.len--)
-            word.data++;
-        for (; word.len > 0 && word.data[word.len - 1] == ' '; word.len--) {
-        }
+    for (struct slice word; (word = word_next(&text)).data != NULL;) {
         *any = *any || slice_eq_cstr(word, "*");
         found = found || slice_eq(word, vhost);
-        p += len + (p[len] == ',');
     }
     return found;
 }
@@ -129,14 +151,15 @@ bool vhost_known(struct shard *shard, struct slice vhost)
     struct queue_replica *r = &shard->replica;
     bool any;
     bool known = listed(shard, vhost, &any);
+    if (slice_eq_cstr(vhost, DELAY_VHOST))
+        return false; // the node's own
     if (!known && (!any || vhost.len > MESSAGE_NAME_MAX))
         return false;
-    if (exchanges_vhost_exists(r->exchanges, vhost))
+    if (exchanges_vhost_exists(r->exchanges, vhost)) // listed, or used before
         return true;
-    if (!known && r->vhosts_extra >= VHOSTS_MAX)
+    if (r->vhosts_extra >= VHOSTS_MAX)
         return false;
-    if (!known)
-        r->vhosts_extra++;
+    r->vhosts_extra++;
     exchanges_vhost_add(r->exchanges, vhost);
     return true;
 }

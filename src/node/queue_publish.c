@@ -346,6 +346,33 @@ static int publish_route(struct shard *shard, const struct publish *publish, str
     return err;
 }
 
+int publish_to(struct shard *shard, const struct publish *publish, const struct queue_facts *queue,
+               struct publish_receipt *receipt)
+{
+    const size_t bytes = message_size(&publish->message);
+    if (bytes + BATCH_HEADER_BYTES > journal_body_max(shard->node->broker.journal_file_bytes))
+        return ERR_MESSAGE_TOO_LARGE;
+    int err = publish_copy(shard, publish, queue, bytes);
+    if (err != 0)
+        return err;
+    bool durable = publish->persistent && queue->durable && !bug(BUG_CONFIRM_EARLY);
+    if (receipt != NULL)
+        receipt_join(&shard->queues->publisher, receipt, durable);
+    shard->queues->publisher.stats.copies++;
+    return 0;
+}
+
+static int publish_late(struct shard *shard, const struct publish *publish,
+                        struct publish_receipt *receipt, uint32_t *out_queues)
+{
+    int err = delay_add(shard, publish, receipt);
+    if (err != 0)
+        return err;
+    shard->queues->publisher.stats.published++;
+    *out_queues = 1;
+    return 0;
+}
+
 // When memory ends on the way through several queues, some have the message and the caller hears
 // that it was not taken: it may come twice then, as after any error.
 int publish_add(struct shard *shard, const struct publish *publish, struct publish_receipt *receipt,
@@ -353,23 +380,17 @@ int publish_add(struct shard *shard, const struct publish *publish, struct publi
 {
     struct publisher *p = &shard->queues->publisher;
     struct route *route = &p->route;
+    if (publish->delay_ms > 0)
+        return publish_late(shard, publish, receipt, out_queues);
     int err = publish_route(shard, publish, route);
-    if (err != 0)
-        return err;
-    const size_t bytes = message_size(&publish->message);
-    if (bytes + BATCH_HEADER_BYTES > journal_body_max(shard->node->broker.journal_file_bytes))
-        return ERR_MESSAGE_TOO_LARGE;
-    for (uint32_t i = 0; i < route->count; i++) {
+    for (uint32_t i = 0; i < route->count && err == 0; i++) {
         const struct queue_facts *q = queue_facts_by_id(shard, &route->queues[i]);
         ASSERT(q != NULL); // one replica says both
-        err = publish_copy(shard, publish, q, bytes);
-        if (err != 0)
-            return err;
-        if (receipt != NULL)
-            receipt_join(p, receipt, publish->persistent && q->durable && !bug(BUG_CONFIRM_EARLY));
+        err = publish_to(shard, publish, q, receipt);
     }
+    if (err != 0)
+        return err;
     p->stats.published++;
-    p->stats.copies += route->count;
     p->stats.unroutable += route->count == 0;
     *out_queues = route->count;
     return 0;

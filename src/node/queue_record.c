@@ -345,7 +345,7 @@ void queue_records_cut(struct shard *shard, struct buf *out)
     struct records_cut cut = {.shard = shard, .out = out};
     buf_init(&cut.key, 1U << 20);
     buf_init(&cut.value, 1U << 20);
-    queue_facts_each(shard, queue_emit, &cut);
+    queue_entries_each(shard, true, queue_emit, &cut);
     exchanges_each(shard->replica.exchanges, SLICE_NULL, exchange_emit, &cut);
     exchange_bindings_each(shard->replica.exchanges, SLICE_NULL, binding_emit, &cut);
     buf_fini(&cut.key);

@@ -122,7 +122,7 @@ static int queue_build(struct node *node, const struct kept *k)
         if (topic == NULL || topic->topic.partitions_count != f.levels ||
             queue_by_name(shard, f.vhost, f.name) != NULL)
             return ERR_CORRUPT;
-        (void)queue_entry_add(shard, &f);
+        topic->topic.internal = queue_entry_add(shard, &f)->facts.hidden;
         topic->topic.queue = true;
     }
     if (err != 0)
@@ -201,6 +201,6 @@ static bool queue_open_one(void *arg, const struct queue_facts *facts)
 int queue_restore_open(struct node *node)
 {
     struct open_walk walk = {node, 0};
-    queue_facts_each(&node->shards[0], queue_open_one, &walk);
+    queue_entries_each(&node->shards[0], true, queue_open_one, &walk);
     return walk.err;
 }

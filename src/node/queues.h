@@ -33,6 +33,7 @@ struct queue_facts { // the same on every shard
     struct slice vhost, name;
     bool durable, exclusive, auto_delete;
     uint64_t owner; // of an exclusive queue: the connection; 0: none
+    bool hidden;    // the node's own (queue_delay.h); queue_facts_each and _count leave it out
     struct queue_settings settings;
     uint32_t levels;        // 1, or x-max-priority + 1
     struct slice arguments; // canonical, the door's: compared and shown
@@ -84,6 +85,7 @@ struct queue_change {
     struct exchange exchange;        // EXCHANGE_*
     struct exchange_binding binding; // BINDING_*
     bool take_topic;
+    bool internal;            // the node's own queue
     bool if_unused, if_empty; // DELETE
     bool by_id;               // DELETE: queue.id must still be the one of that name (else 0)
     // out

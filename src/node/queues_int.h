@@ -12,6 +12,7 @@
 
 #include "log/batch.h"
 #include "node/node_int.h"
+#include "node/queue_delay.h"
 
 // ---- publishing
 
@@ -40,6 +41,9 @@ struct publisher {
 };
 void publisher_init(struct publisher *p, uint64_t hash_seed);
 void publisher_fini(struct publisher *p, struct budget *budget);
+// One copy, into one queue. The errors of publish_add that have nothing to do with exchanges.
+int publish_to(struct shard *shard, const struct publish *publish, const struct queue_facts *queue,
+               struct publish_receipt *receipt);
 void publisher_turn_end(struct shard *shard); // what the turn has published leaves
 bool publisher_waits(const struct shard *shard);
 
@@ -122,6 +126,7 @@ struct node_queues {
     struct queues *room;
     struct publisher publisher;
     struct mailroom mail;
+    struct delays delays;
     struct list subscriptions; // of connections of this shard
     struct list letters;       // struct letter_post: dead letters under way
     struct list deletions;     // struct unused_deletion

@@ -80,6 +80,7 @@ struct publishing {
     uint8_t priority;
     bool transient, no_receipt;
     int64_t ttl_ms; // 0: none
+    int64_t delay_ms;
     int err;
     uint32_t queues; // of the last one
     struct publish_receipt receipt;
@@ -107,6 +108,7 @@ RIG int publish_one(struct shard *shard, struct publishing *p, uint32_t number)
                     .expires_ms = p->ttl_ms > 0 ? now_ms + p->ttl_ms : -1},
         .priority = p->priority,
         .persistent = !p->transient,
+        .delay_ms = p->delay_ms,
     };
     int err = publish_add(shard, &publish, p->no_receipt ? NULL : &p->receipt, &p->queues);
     mem_free(text);
@@ -149,7 +151,7 @@ struct got {
     int32_t level;
     int64_t offset;
     bool redelivered;
-    uint32_t deaths;
+    uint32_t deaths, headers;
 };
 
 #define GOT_MAX 512
@@ -175,8 +177,11 @@ RIG void got_note(struct got *got, const struct uuid *queue, const struct queue_
     const struct message *m = &d->message;
     struct cursor deaths = message_deaths(m);
     struct message_death death;
-    *got = (struct got){
-        .queue = *queue, .level = d->level, .offset = d->offset, .redelivered = d->redelivered};
+    *got = (struct got){.queue = *queue,
+                        .level = d->level,
+                        .offset = d->offset,
+                        .redelivered = d->redelivered,
+                        .headers = m->headers_count};
     (void)snprintf(got->text, sizeof got->text, "%.*s", (int)m->body.len,
                    (const char *)m->body.data);
     (void)snprintf(got->key, sizeof got->key, "%.*s", (int)m->routing_key.len,

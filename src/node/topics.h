@@ -20,7 +20,8 @@ struct topic {
     struct topic_config config;        // effective values
     struct config_overrides overrides; // what was set on the topic itself
     int64_t created_ms;
-    bool queue; // it is the log of a queue (node/queues.h), which decides what is deleted of it
+    bool internal; // the node's own: clients neither produce to it nor delete it
+    bool queue;    // it is the log of a queue (node/queues.h), which decides what is deleted of it
 };
 
 const struct topic *topic_by_name(struct shard *shard,
