@@ -259,8 +259,11 @@ static void queue_rounds(struct queue *q, uint32_t *out_records)
     int64_t now_ms = queues_now_ms(q->queues);
     enum step last = STEP_MORE;
     uint64_t before = q->counts.delivered;
-    for (uint32_t i = 0; i < QUEUE_ROUND_MAX && last == STEP_MORE; i++)
-        last = round->count < QUEUE_ROUND_MAX ? step(q, now_ms) : STEP_WAIT;
+    for (uint32_t i = 0; i < QUEUE_ROUND_MAX && last == STEP_MORE; i++) {
+        if (round->count == QUEUE_ROUND_MAX)
+            break;
+        last = step(q, now_ms);
+    }
     *out_records = (uint32_t)(q->counts.delivered - before);
     round_deliver(q);
     if (last == STEP_MORE)

@@ -200,7 +200,7 @@ void queue_set_retention(struct queue *queue, int64_t retention_after_ack_ms)
     ASSERT(retention_after_ack_ms >= 0);
     queue->settings.retention_after_ack_ms = retention_after_ack_ms;
     for (uint32_t i = 0; i < queue->levels_count; i++)
-        level_trims(&queue->levels[i]);
+        level_moved(&queue->levels[i]);
 }
 
 void queue_touch(struct queue *queue)
@@ -299,7 +299,7 @@ void level_start(struct level *level, bool clean)
     }
     lease_check(&level->set);
     level->seen = level->set.next;
-    level_trims(level);
+    level_moved(level);
 }
 
 void level_follow_log(struct level *level)
@@ -323,7 +323,7 @@ void level_settled(struct level *level, struct lease_range range)
 {
     struct queues *qs = level->queue->queues;
     ASSERT(range.from < range.to);
-    level_trims(level);
+    level_moved(level);
     if (!level->queue->durable)
         return;
     dirty_mark(qs, &level->dirty);

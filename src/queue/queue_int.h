@@ -100,7 +100,7 @@ struct level { // a partition of a queue
     struct list settling; // queues.settling: there are ranges for a frame
     struct lease_range *ranges;
     uint32_t ranges_count, ranges_cap;
-    struct list trimming;   // queues.trimming: the log may give back something
+    struct list trimming;   // queues.moved or .behind: the log may give back something
     uint64_t average_bytes; // of a record, in sixteenths
     struct time_mark *marks;
     uint32_t marks_count;
@@ -168,9 +168,10 @@ struct queues {
     struct map stored; // before the start: sets of queues that are not open yet
     struct lease_pool pool;
     struct list active, unused;
-    struct list settling, trimming;
-    struct list cancelled; // consumers whose queue is gone
-    struct list void_gets; // likewise
+    struct list settling;
+    struct list moved, behind; // levels whose start moved in this turn; who waits for a tick
+    struct list cancelled;     // consumers whose queue is gone
+    struct list void_gets;     // likewise
     struct list dirty, cutting;
     struct list windows, reads, starved;
     size_t windows_bytes;
@@ -258,8 +259,8 @@ void level_save(struct level *level);    // journals the whole set
 
 // ---- trim.c
 
-void level_trims(struct level *level);     // when there is something to give back
-void level_give_back(struct level *level); // at a turn's end
+void level_moved(struct level *level);     // its start may have
+void level_give_back(struct level *level); // at the turn's end, if it is worth it
 void level_tick(struct level *level, int64_t now_ms);
 
 #endif

@@ -53,9 +53,10 @@ struct queues *queues_create(const struct queues_options *options)
     map_init(&qs->by_id, queue_eq, options->hash_seed);
     stored_init(qs);
     lease_pool_init(&qs->pool, options->budget, options->hash_seed);
-    struct list *heads[] = {&qs->active,    &qs->unused,    &qs->settling, &qs->trimming,
-                            &qs->cancelled, &qs->void_gets, &qs->dirty,    &qs->cutting,
-                            &qs->windows,   &qs->reads,     &qs->starved,  &qs->letters};
+    struct list *heads[] = {&qs->active,  &qs->unused,    &qs->settling,  &qs->moved,
+                            &qs->behind,  &qs->cancelled, &qs->void_gets, &qs->dirty,
+                            &qs->cutting, &qs->windows,   &qs->reads,     &qs->starved,
+                            &qs->letters};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         list_init(heads[i]);
     buf_init(&qs->frame, (size_t)1 << 30); // a set of ten million exceptions takes 40 MB
@@ -171,8 +172,9 @@ static void tell_unused(struct queues *queues)
 static void journal_and_trim(struct queues *queues)
 {
     queues_journal(queues);
-    LIST_FOR_SAFE (t, &queues->trimming)
-        level_give_back(CONTAINER_OF(t, struct level, trimming));
+    struct list *it;
+    while ((it = list_pop_front(&queues->moved)) != NULL)
+        level_give_back(CONTAINER_OF(it, struct level, trimming));
 }
 
 void queues_turn_end(struct queues *queues)
@@ -197,6 +199,11 @@ void queues_turn_end(struct queues *queues)
 void queues_tick(struct queues *queues, int64_t now_ms)
 {
     ASSERT(queues->started);
-    LIST_FOR_SAFE (it, &queues->trimming)
+    struct list now;
+    list_init(&now);
+    list_splice_back(&now, &queues->behind);
+    list_splice_back(&now, &queues->moved);
+    struct list *it;
+    while ((it = list_pop_front(&now)) != NULL)
         level_tick(CONTAINER_OF(it, struct level, trimming), now_ms);
 }

@@ -8,34 +8,42 @@
 
 #include "queue/queue_int.h"
 
-#define WORTH_BYTES (1U << 20)
+#define WORTH_BYTES ((uint64_t)1 << 20)
 
-void level_trims(struct level *level)
+void level_moved(struct level *level)
 {
-    struct queues *qs = level->queue->queues;
-    if (list_empty(&level->trimming) && level->set.start > log_start_offset(level->log))
-        list_push_back(&qs->trimming, &level->trimming);
+    list_remove(&level->trimming);
+    list_push_back(&level->queue->queues->moved, &level->trimming);
+}
+
+static int64_t behind(const struct level *level)
+{
+    return level->set.start - log_start_offset(level->log);
+}
+
+static void await_tick(struct level *level)
+{
+    list_push_back(&level->queue->queues->behind, &level->trimming);
 }
 
 static void give_back(struct level *level, int64_t start)
 {
     int err = log_set_start(level->log, start);
     ASSERT(err == 0 || err == ERR_UNKNOWN_TOPIC_OR_PARTITION); // it is being deleted
-    if (err != 0 || level->set.start <= log_start_offset(level->log))
-        list_remove(&level->trimming);
+    if (err == 0 && behind(level) > 0)
+        await_tick(level);
 }
 
 void level_give_back(struct level *level)
 {
-    const struct queue_settings *s = &level->queue->settings;
-    int64_t behind = level->set.start - log_start_offset(level->log);
-    if (behind <= 0)
-        list_remove(&level->trimming);
-    else if (s->retention_after_ack_ms > 0)
-        return; // its tick will come
-    else if (!level->queue->durable ||
-             (uint64_t)behind >= (uint64_t)WORTH_BYTES * 16 / (level->average_bytes + 1))
+    bool keeps = level->queue->settings.retention_after_ack_ms > 0;
+    if (behind(level) <= 0)
+        return;
+    if (!level->queue->durable ||
+        (!keeps && (uint64_t)behind(level) >= WORTH_BYTES * 16 / (level->average_bytes + 1)))
         give_back(level, level->set.start);
+    else
+        await_tick(level);
 }
 
 // ---- retention after acknowledgement
@@ -54,29 +62,30 @@ static void mark_add(struct level *level, int64_t now_ms)
     level->marks[level->marks_count++] = (struct time_mark){now_ms, level->set.start};
 }
 
-static void marks_expire(struct level *level, int64_t now_ms)
+// Up to where the retention is over.
+static int64_t marks_expire(struct level *level, int64_t now_ms)
 {
     int64_t retention_ms = level->queue->settings.retention_after_ack_ms;
+    int64_t start = log_start_offset(level->log);
     uint32_t old = 0;
     while (old < level->marks_count && now_ms - level->marks[old].time_ms >= retention_ms)
-        old++;
+        start = level->marks[old++].start;
     if (old == 0)
-        return;
-    int64_t start = level->marks[old - 1].start;
+        return start;
     level->marks_count -= old;
     memmove(level->marks, level->marks + old, level->marks_count * sizeof *level->marks);
-    give_back(level, start);
+    return start;
 }
 
 void level_tick(struct level *level, int64_t now_ms)
 {
-    if (level->set.start <= log_start_offset(level->log)) {
-        list_remove(&level->trimming);
-    } else if (level->queue->settings.retention_after_ack_ms > 0 && level->queue->durable) {
-        mark_add(level, now_ms);
-        marks_expire(level, now_ms);
-    } else {
+    if (behind(level) <= 0)
+        return;
+    if (level->queue->settings.retention_after_ack_ms == 0 || !level->queue->durable) {
         level->marks_count = 0;
         give_back(level, level->set.start);
+        return;
     }
+    mark_add(level, now_ms);
+    give_back(level, marks_expire(level, now_ms));
 }
