@@ -41,6 +41,7 @@ abstract class Check {
     static final class Inbox extends DefaultConsumer {
         final List<Message> messages = new CopyOnWriteArrayList<>();
         final List<String> cancels = new CopyOnWriteArrayList<>();
+        String tag; // the client tells a consumer its own on another thread, and may be late
 
         Inbox(Channel channel) {
             super(channel);
@@ -136,7 +137,7 @@ abstract class Check {
 
     Inbox consume(Channel on, String queue) throws IOException {
         Inbox inbox = new Inbox(on);
-        on.basicConsume(queue, false, inbox);
+        inbox.tag = on.basicConsume(queue, false, inbox);
         return inbox;
     }
 

@@ -276,7 +276,7 @@ final class Checks extends Check {
         Inbox inbox = consume(channel, queue);
         connection.createChannel().queueDelete(queue);
         until(() -> !inbox.cancels.isEmpty());
-        same(inbox.cancels, List.of(inbox.getConsumerTag()));
+        same(inbox.cancels, List.of(inbox.tag));
     }
 
     private void reaches(String kind, String key, String want, BasicProperties properties) throws Exception {
@@ -338,10 +338,10 @@ final class Checks extends Check {
         send(made, "x");
         soon(made);
         String own = channel.queueDeclare(tag + "-auto", false, false, true, null).getQueue();
-        channel.basicCancel(consume(channel, own).getConsumerTag());
+        channel.basicCancel(consume(channel, own).tag);
         refused(404, on -> on.queueDeclarePassive(own));
         String kept = queue("-kept");
-        String consumer = consume(channel, kept).getConsumerTag();
+        String consumer = consume(channel, kept).tag;
         refused(406, on -> on.queueDelete(kept, true, false));
         channel.basicCancel(consumer);
         send(kept, "x");
