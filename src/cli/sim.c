@@ -45,11 +45,13 @@ static void print_report(uint64_t seed, const struct sim_run_report *r)
     }
     printf(" requests=%" PRIu64 " batches=%" PRIu64 " records=%" PRIu64 " read=%" PRIu64
            " commits=%" PRIu64 " bundles=%" PRIu64 " unheard=%" PRIu64 " sessions=%" PRIu64
-           " damaged-reads=%" PRIu64 " refused-starts=%" PRIu64 " checks=%" PRIu64
+           " damaged-reads=%" PRIu64 " refused-starts=%" PRIu64 " confirms=%" PRIu64
+           " deliveries=%" PRIu64 " dead-letters=%" PRIu64 " drained=%" PRIu64 " checks=%" PRIu64
            " events=%" PRIu64 " writes=%" PRIu64 " syncs=%" PRIu64 " virtual-ms=%" PRId64,
            requests, r->batches_acknowledged, r->records_acknowledged, r->records_read, r->commits,
            r->bundles, r->batches_unheard, r->sessions_continued, r->damaged_reads,
-           r->refused_starts, r->checks, r->io.events, r->io.writes, r->io.syncs, r->virtual_ms);
+           r->refused_starts, r->confirms, r->deliveries, r->dead_letters, r->drained, r->checks,
+           r->io.events, r->io.writes, r->io.syncs, r->virtual_ms);
     print_faults(&r->io);
     printf(" hash=%016" PRIx64 "\n", r->hash);
 }

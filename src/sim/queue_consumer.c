@@ -78,6 +78,7 @@ static void consumer_event(struct queue_user *u, const struct amqp_event *event)
         return;
     }
     w->report->deliveries++;
+    w->report->dead_letters += c->queue == world_queue(w, WORLD_QUEUES - 1);
     queue_delivered(&w->queues, u->channel, c->queue, id, d->redelivered);
     c->held[c->held_count++] = (struct delivery){d->delivery_tag, id};
 }

@@ -26,6 +26,7 @@ static void drainer_got(struct queue_user *u, const struct amqp_call *call)
         queue_user_note(u, "takes message %llu from %s", (unsigned long long)id, q->name);
         queue_drained(&u->world->queues, q, id);
         d->found = true;
+        u->world->report->drained++;
         return;
     }
     if (++d->at < WORLD_QUEUES)

@@ -32,6 +32,7 @@ struct sim_run_report {
     uint64_t damaged_reads;        // refused, since bits had flipped
     uint64_t refused_starts;       // by damage, which was then mended
     uint64_t confirms, deliveries; // of queues
+    uint64_t dead_letters, drained;
     uint64_t checks;
     uint64_t checkpoints, groups_written, segments_written; // of the last incarnation
     int64_t virtual_ms;

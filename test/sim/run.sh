@@ -51,6 +51,10 @@ api12 5000
 api13 20
 api14 400
 bundles 1000
+confirms 19000
+deliveries 10000
+dead-letters 250
+drained 10000
 unheard 1500
 sessions 2000
 starts 300
