@@ -19,6 +19,7 @@
 #include "io/real.h"
 #include "journal/checkpoint.h"
 #include "log/log.h"
+#include "node/queue_check.h"
 
 struct check {
     struct io_msg msg;
@@ -34,6 +35,8 @@ struct check {
     struct log_settled *settled; // of the snapshots, oldest first: the last one of a log holds
     size_t settled_count, settled_cap;
     uint64_t unsettled; // places behind them that are no whole batches
+    struct queue_check *queue_check;
+    struct queue_check_counts queues;
     json_t *faults;
 };
 
@@ -80,6 +83,7 @@ static int record_take(void *arg, const struct state_record *record)
 {
     struct check *c = arg;
     struct log_settled s;
+    queue_check_record(c->queue_check, record);
     int err = log_record_settled(record, &s);
     if (err == ERR_NOT_FOUND)
         return 0;
@@ -93,11 +97,16 @@ static int record_take(void *arg, const struct state_record *record)
     return 0;
 }
 
-static int frame_count(void *arg, const struct journal_replayed *frame)
+static int frame_take(void *arg, const struct journal_replayed *frame)
 {
-    (void)arg;
-    (void)frame;
+    struct check *c = arg;
+    queue_check_frame(c->queue_check, frame);
     return 0;
+}
+
+static void queue_fault(void *arg, const char *what)
+{
+    fault(arg, "queues", 0, what);
 }
 
 static int frame_verify(void *arg, const struct journal_replayed *frame)
@@ -112,8 +121,11 @@ static int partition_check(void *arg, const char *name)
     char path[512];
     (void)snprintf(path, sizeof path, "%s/%s", c->dir, name);
     int err = log_check_dir(c->io, path, true, &c->logs);
+    struct log_key key = {.partition = (int32_t)strtol(name, NULL, 10)};
     if (err != 0)
         fault(c, path, 0, err_text(err));
+    else if (uuid_from_hex(slice_cstr(c->dir + strlen("log/")), &key.topic) == 0)
+        queue_check_log(c->queue_check, &key, c->logs.end_offset);
     return 0;
 }
 
@@ -130,7 +142,8 @@ static void check_run(struct io_msg *msg)
 {
     struct check *c = CONTAINER_OF(msg, struct check, msg);
     struct io_file *lock = NULL;
-    const struct journal_replay replay = {frame_count, frame_verify, c};
+    const struct journal_replay replay = {frame_take, frame_verify, c};
+    c->queue_check = queue_check_create(queue_fault, c);
     c->err = io_lock(c->io, "LOCK", "weir check\n", &lock);
     if (c->err == 0) {
         int err = checkpoint_load(c->io, record_take, c, true, &c->checkpoint);
@@ -146,8 +159,10 @@ static void check_run(struct io_msg *msg)
         err = io_list(c->io, "log", topic_check, c);
         if (err != 0 && err != ERR_NOT_FOUND)
             fault(c, "log", 0, err_text(err));
+        queue_check_finish(c->queue_check, &c->queues);
         io_file_close(lock);
     }
+    queue_check_destroy(c->queue_check);
     atomic_store(&c->done, true);
     io_real_wake(c->world);
 }
@@ -155,13 +170,18 @@ static void check_run(struct io_msg *msg)
 static void print_json(const struct check *c)
 {
     json_t *all = json_pack(
-        "{s:{s:I, s:I, s:I}, s:{s:I, s:I, s:b}, s:{s:I, s:I, s:I, s:I}, s:I, s:O}", "checkpoint",
-        "sequence", (json_int_t)c->checkpoint.sequence, "files",
+        "{s:{s:I, s:I, s:I}, s:{s:I, s:I, s:b}, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I}, "
+        "s:I, s:O}",
+        "checkpoint", "sequence", (json_int_t)c->checkpoint.sequence, "files",
         (json_int_t)c->checkpoint.snapshot_files, "records", (json_int_t)c->checkpoint.records,
         "journal", "groups", (json_int_t)c->journal.groups, "frames", (json_int_t)c->journal.frames,
         "torn_end", (int)c->journal.cut, "logs", "segments", (json_int_t)c->logs.segments,
         "batches", (json_int_t)c->logs.batches, "records", (json_int_t)c->logs.records, "bytes",
-        (json_int_t)c->logs.bytes, "unsettled", (json_int_t)c->unsettled, "faults", c->faults);
+        (json_int_t)c->logs.bytes, "queues", "queues", (json_int_t)c->queues.queues, "exchanges",
+        (json_int_t)c->queues.exchanges, "bindings",
+        (json_int_t)(c->queues.bindings - c->queues.void_bindings), "lease_sets",
+        (json_int_t)c->queues.lease_sets, "unsettled", (json_int_t)c->unsettled, "faults",
+        c->faults);
     (void)json_dumpf(all, stdout, JSON_INDENT(2));
     (void)printf("\n");
     json_decref(all);
@@ -183,6 +203,10 @@ static void print_text(const struct check *c)
         (void)printf("unclean     %llu places behind the checkpoint, which the next start settles "
                      "from the journal\n",
                      (ull)c->unsettled);
+    (void)printf("queues      %llu queues, %llu exchanges, %llu bindings, %llu sets of settled "
+                 "messages\n",
+                 (ull)c->queues.queues, (ull)c->queues.exchanges,
+                 (ull)(c->queues.bindings - c->queues.void_bindings), (ull)c->queues.lease_sets);
     (void)printf("%zu faults\n", json_array_size(c->faults));
 }
 
@@ -249,10 +273,11 @@ static int check(int argc, char **argv)
 const struct cli_command cli_check = {
     .name = "check",
     .summary = "verify a store at rest",
-    .help = "usage: weir check DIR [--format text|json]\n"
-            "\n"
-            "Reads the checkpoint, the journal and every segment of a store that no server uses, "
-            "checks all checksums,\n"
-            "offsets and indexes, and changes nothing. Ends with 65 when something is hurt.\n",
+    .help =
+        "usage: weir check DIR [--format text|json]\n"
+        "\n"
+        "Reads the checkpoint, the journal and every segment of a store that no server uses, "
+        "checks all checksums,\n"
+        "offsets, indexes and queues, and changes nothing. Ends with 65 when something is hurt.\n",
     .run = check,
 };

@@ -198,6 +198,7 @@ struct log_settled {
     struct log_key key;
     int64_t base_offset;
     uint64_t size_bytes;
+    int64_t end_offset; // of the log
 };
 int log_record_settled(const struct state_record *record, struct log_settled *out);
 // A log's directory: log/<topic>/<partition>.

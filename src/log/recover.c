@@ -158,7 +158,8 @@ int log_record_settled(const struct state_record *record, struct log_settled *ou
         return ERR_NOT_FOUND;
     if (le16_get(v.data) != 1)
         return ERR_FORMAT_VERSION;
-    settled.base_offset = (int64_t)le64_get(v.data + 16); // without an active segment: the end
+    settled.end_offset = (int64_t)le64_get(v.data + 16);
+    settled.base_offset = settled.end_offset; // without an active segment
     if ((le16_get(v.data + 2) & 1U) != 0) {
         if (v.len < STATE_LOG_BYTES + SEGMENT_RECORD_BYTES)
             return ERR_CORRUPT;

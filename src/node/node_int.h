@@ -9,6 +9,7 @@
 #define WEIR_NODE_NODE_INT_H
 
 #include "node/claims.h"
+#include "node/kept.h"
 #include "node/partitions.h"
 #include "node/peers.h"
 #include "node/queues.h"
@@ -129,7 +130,7 @@ struct node {
     int32_t id;
     int32_t epoch; // -1: a new store
     int64_t started_ns;
-    struct queue_restore *restore; // recovery: queues, exchanges, bindings
+    struct kept_records *restore; // recovery: queues, exchanges, bindings
     _Atomic(int) state;
     _Atomic(uint64_t) next_bundle;
     int doors_err; // of the shard that opened last

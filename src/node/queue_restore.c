@@ -7,82 +7,27 @@
 
 #include "base/assert.h"
 #include "base/err.h"
-#include "base/hash.h"
 #include "base/mem.h"
 #include "node/node_int.h"
-
-struct kept {
-    struct map_node node;
-    uint8_t kind;
-    struct slice key, value; // owned
-};
-
-struct queue_restore {
-    struct map records;
-};
-
-struct kept_key {
-    uint8_t kind;
-    struct slice key;
-};
-
-static bool kept_eq(const struct map_node *node, const void *key)
-{
-    const struct kept *k = CONTAINER_OF(node, struct kept, node);
-    const struct kept_key *wanted = key;
-    return k->kind == wanted->kind && slice_eq(k->key, wanted->key);
-}
-
-static void kept_free(struct queue_restore *r, struct kept *k)
-{
-    map_remove(&r->records, &k->node);
-    mem_free((void *)(uintptr_t)k->key.data);
-    mem_free((void *)(uintptr_t)k->value.data);
-    mem_free(k);
-}
 
 int queue_restore_record(struct node *node, const struct state_record *record)
 {
     if (record->key.len == 0)
         return ERR_CORRUPT;
     if (node->restore == NULL) {
-        node->restore = mem_zalloc(sizeof *node->restore);
-        map_init(&node->restore->records, kept_eq, node->shards[0].hash_seed);
+        node->restore = mem_alloc(sizeof *node->restore);
+        kept_init(node->restore, node->shards[0].hash_seed);
     }
-    struct queue_restore *r = node->restore;
-    const struct kept_key key = {record->kind, record->key};
-    uint64_t hash = hash64(record->key.data, record->key.len, r->records.seed + record->kind);
-    struct map_node *there = map_find(&r->records, hash, &key);
-    struct kept *k = there != NULL ? CONTAINER_OF(there, struct kept, node) : NULL;
-    if (record->value.data == NULL) {
-        if (k != NULL)
-            kept_free(r, k);
-        return 0;
-    }
-    struct slice value =
-        slice_of(mem_dup(record->value.data, record->value.len), record->value.len);
-    if (k != NULL) {
-        mem_free((void *)(uintptr_t)k->value.data);
-        k->value = value;
-        return 0;
-    }
-    k = mem_zalloc(sizeof *k);
-    k->kind = record->kind;
-    k->key = slice_of(mem_dup(record->key.data, record->key.len), record->key.len);
-    k->value = value;
-    map_insert(&r->records, &k->node, hash);
+    kept_put(node->restore, record);
     return 0;
 }
 
 void queue_restore_free(struct node *node)
 {
-    struct queue_restore *r = node->restore;
-    if (r == NULL)
+    if (node->restore == NULL)
         return;
-    MAP_FOR_SAFE (it, &r->records)
-        kept_free(r, CONTAINER_OF(CONTAINER_OF(it, struct map_node, order), struct kept, node));
-    map_fini(&r->records);
-    mem_free(r);
+    kept_fini(node->restore);
+    mem_free(node->restore);
     node->restore = NULL;
 }
 
@@ -93,8 +38,9 @@ static void memory_force(struct node *node, size_t cost)
     budget_force(&node->shards[0].catalogue.queue_memory, cost * node->options.shards_count);
 }
 
-static int exchange_build(struct node *node, const struct kept *k)
+static int exchange_build(void *arg, const struct kept_record *k)
 {
+    struct node *node = arg;
     struct exchange x;
     int err = exchange_record_get(k->key, k->value, &x);
     for (uint32_t i = 0; i < node->options.shards_count && err == 0; i++) {
@@ -111,8 +57,9 @@ static int exchange_build(struct node *node, const struct kept *k)
     return 0;
 }
 
-static int queue_build(struct node *node, const struct kept *k)
+static int queue_build(void *arg, const struct kept_record *k)
 {
+    struct node *node = arg;
     struct queue_facts f;
     int err = queue_record_get(k->key, k->value, &f);
     for (uint32_t i = 0; i < node->options.shards_count && err == 0; i++) {
@@ -133,8 +80,9 @@ static int queue_build(struct node *node, const struct kept *k)
 }
 
 // One whose ends are gone, or others of the same name, went with them.
-static int binding_build(struct node *node, const struct kept *k)
+static int binding_build(void *arg, const struct kept_record *k)
 {
+    struct node *node = arg;
     struct exchange_binding b;
     struct binding_ends ends, now;
     int err = binding_record_get(k->key, k->value, &b, &ends);
@@ -154,28 +102,15 @@ static int binding_build(struct node *node, const struct kept *k)
     return err == 0 ? 0 : ERR_CORRUPT;
 }
 
-static int kind_build(struct node *node, uint8_t kind,
-                      int (*build)(struct node *node, const struct kept *k))
+int queue_restore_build(struct node *node)
 {
     if (node->restore == NULL)
         return 0;
-    MAP_FOR_SAFE (it, &node->restore->records) {
-        const struct kept *k =
-            CONTAINER_OF(CONTAINER_OF(it, struct map_node, order), struct kept, node);
-        int err = k->kind == kind ? build(node, k) : 0;
-        if (err != 0)
-            return err;
-    }
-    return 0;
-}
-
-int queue_restore_build(struct node *node)
-{
-    int err = kind_build(node, STATE_EXCHANGE, exchange_build);
+    int err = kept_each(node->restore, STATE_EXCHANGE, exchange_build, node);
     if (err == 0)
-        err = kind_build(node, STATE_QUEUE, queue_build);
+        err = kept_each(node->restore, STATE_QUEUE, queue_build, node);
     if (err == 0)
-        err = kind_build(node, STATE_BINDING, binding_build);
+        err = kept_each(node->restore, STATE_BINDING, binding_build, node);
     queue_restore_free(node);
     return err;
 }
