@@ -439,6 +439,33 @@ static void test_dead_letters(void **state)
     rig_fini(&rig);
 }
 
+static void test_priority_goes_on(void **state)
+{
+    (void)state;
+    struct uuid grave, source;
+    start(43);
+    struct queue_facts facts = {.name = slice_cstr("grave"), .settings = plain, .levels = 6};
+    assert_int_equal(declare(facts, &grave), 0);
+    facts = (struct queue_facts){.name = slice_cstr("source"), .durable = true, .settings = plain};
+    facts.settings.dead_letter = true;
+    facts.settings.dead_key = slice_cstr("grave");
+    facts.settings.message_ttl_ms = 100;
+    assert_int_equal(declare(facts, &source), 0); // has no levels: the message remembers
+    for (uint8_t priority = 0; priority < 9; priority++) {
+        struct publishing p = {.key = "source", .prefix = "p", .count = 1, .priority = priority};
+        assert_int_equal(publish(priority % 3, &p), 0);
+    }
+    idle(500);
+    expect_counts(&grave, 9, 0);
+    struct taker t = {.shard = 1, .queue = grave, .credit = 100};
+    assert_int_equal(taker_start(&t), 0);
+    taker_wait(&t, 9);
+    static const int32_t levels[] = {5, 5, 5, 5, 4, 3, 2, 1, 0}; // what is too high is cut
+    for (uint32_t i = 0; i < 9; i++)
+        assert_int_equal(t.got[i].level, levels[i]);
+    rig_fini(&rig);
+}
+
 // ---- queues that go
 
 static void test_deleted_meanwhile(void **state)
@@ -523,6 +550,7 @@ int main(void)
         cmocka_unit_test(test_leaving_gives_back),
         cmocka_unit_test(test_requeue_comes_again),
         cmocka_unit_test(test_dead_letters),
+        cmocka_unit_test(test_priority_goes_on),
         cmocka_unit_test(test_deleted_meanwhile),
         cmocka_unit_test(test_unused_queues_go),
     };

@@ -43,7 +43,8 @@ static int letter_publish(struct shard *shard, const struct queue_facts *from,
     struct publish p = {
         .vhost = from->vhost,
         .message = letter->message,
-        .priority = (uint8_t)letter->level,
+        .priority =
+            letter->message.priority > 0 ? letter->message.priority : (uint8_t)letter->level,
         .persistent = from->durable,
         .internal = true,
         .extra_keys = letter->keys + 1,

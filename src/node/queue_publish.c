@@ -280,16 +280,17 @@ static struct publish_batch *batch_of(struct publisher *p, const struct log_key 
     return b;
 }
 
-// The routing key is left out where the queue's name says it: see queue/message.h.
-static int batch_add(struct publisher *p, struct publish_batch *b, const struct message *m,
+// Left out is what the queue says itself: see queue/message.h.
+static int batch_add(struct publisher *p, struct publish_batch *b, const struct publish *publish,
                      struct slice queue_name)
 {
     const size_t len = b->bytes.len;
     const struct batch before = b->builder.header;
-    struct message copy = *m;
-    if (m->exchange.len == 0 && slice_eq(m->routing_key, queue_name))
-        copy.routing_key = SLICE_NULL;
-    message_put(&b->builder, &p->scratch, &copy);
+    struct message m = publish->message;
+    if (m.exchange.len == 0 && slice_eq(m.routing_key, queue_name))
+        m.routing_key = SLICE_NULL;
+    m.priority = publish->priority > b->key.partition ? publish->priority : 0;
+    message_put(&b->builder, &p->scratch, &m);
     if (b->bytes.err == 0)
         return 0;
     b->bytes.len = len; // no memory: as if it had not come
@@ -321,7 +322,7 @@ static int publish_copy(struct shard *shard, const struct publish *publish,
     }
     int err = publish_pay(shard, bytes);
     if (err == 0)
-        err = batch_add(p, b, &publish->message, q->name);
+        err = batch_add(p, b, publish, q->name);
     if (err == 0)
         p->bytes += bytes;
     else if (b->builder.header.records_count == 0)

@@ -14,6 +14,7 @@
 #define HEADER_ROUTING_KEY "weir.routing.key"
 #define HEADER_CC          "weir.cc"
 #define HEADER_EXPIRES     "weir.expires"
+#define HEADER_PRIORITY    "weir.priority"
 #define HEADER_DEATHS      "weir.deaths"
 #define RECORD_OVERHEAD    128 // of a record: lengths, and the names of the queue's headers
 #define DEATHS_VERSION     1
@@ -71,7 +72,7 @@ static uint32_t own_headers(const struct message *m)
 {
     return (m->exchange.len > 0 ? 1U : 0U) + (key_is_own(m) ? 0U : 1U) +
            (m->cc.data != NULL ? 1U : 0U) + (m->expires_ms >= 0 ? 1U : 0U) +
-           (m->deaths.data != NULL ? 1U : 0U);
+           (m->priority > 0 ? 1U : 0U) + (m->deaths.data != NULL ? 1U : 0U);
 }
 
 void message_put(struct batch_builder *bb, struct buf *scratch, const struct message *m)
@@ -93,6 +94,8 @@ void message_put(struct batch_builder *bb, struct buf *scratch, const struct mes
         be64_put(ms, (uint64_t)m->expires_ms);
         message_header_put(scratch, slice_cstr(HEADER_EXPIRES), slice_of(ms, sizeof ms));
     }
+    if (m->priority > 0)
+        message_header_put(scratch, slice_cstr(HEADER_PRIORITY), slice_of(&m->priority, 1));
     if (m->deaths.data != NULL)
         message_header_put(scratch, slice_cstr(HEADER_DEATHS), m->deaths);
     buf_put_slice(scratch, m->headers);
@@ -129,6 +132,9 @@ static bool own_header(struct message *m, struct slice name, struct slice value)
     } else if (slice_eq_cstr(name, HEADER_EXPIRES)) {
         if (value.len == 8 && be64_get(value.data) <= INT64_MAX)
             m->expires_ms = (int64_t)be64_get(value.data);
+    } else if (slice_eq_cstr(name, HEADER_PRIORITY)) {
+        if (value.len == 1)
+            m->priority = value.data[0];
     } else if (slice_eq_cstr(name, HEADER_DEATHS)) {
         if (value.len >= 2 && value.data[0] == DEATHS_VERSION)
             m->deaths = value;

@@ -9,6 +9,7 @@
 //   headers  weir.exchange, weir.routing.key   as published; left out when empty or the queue's own
 //            weir.cc        further routing keys (u8 length, bytes)…; left out when there are none
 //            weir.expires   8 bytes big-endian, wall clock ms: the end of the message's own TTL
+//            weir.priority  1 byte: where the queue has no level for it; else the level says it
 //            weir.deaths    layout below; only of dead letters
 //            then the door's own (amqp.properties, and readable copies for Kafka's consumers)
 //
@@ -47,6 +48,7 @@ struct message { // all slices are borrowed
     struct slice deaths; // as in the header weir.deaths; null: none
     int64_t published_ms;
     int64_t expires_ms;   // -1: no TTL of its own
+    uint8_t priority;     // above the queue's levels; 0: the level is the priority
     struct slice headers; // the door's, encoded as in a record (varint length, key, …)
     uint32_t headers_count;
 };

@@ -76,6 +76,7 @@ static void test_all_there(void **state)
         .deaths = slice_of("\1\0", 2),
         .published_ms = 1234,
         .expires_ms = 5678,
+        .priority = 9,
         .headers = buf_slice(&door),
         .headers_count = 2,
     };
@@ -83,7 +84,7 @@ static void test_all_there(void **state)
     message_put(&bb, &scratch, &m);
     struct message got = built(&record);
     assert_null(record.key.data);
-    assert_int_equal(record.headers_count, 7);
+    assert_int_equal(record.headers_count, 8);
     assert_true(message_size(&m) >= record.value.len + record.headers.len);
     expect_slice(got.exchange, m.exchange);
     expect_slice(got.routing_key, m.routing_key);
@@ -92,6 +93,7 @@ static void test_all_there(void **state)
     expect_slice(got.deaths, m.deaths);
     assert_int_equal(got.published_ms, 1234);
     assert_int_equal(got.expires_ms, 5678);
+    assert_int_equal(got.priority, 9);
     expect_slice(got.headers, m.headers);
     assert_int_equal(got.headers_count, 2);
     expect_slice(message_header(&got, "amqp.properties"), slice_cstr("props"));
@@ -113,6 +115,7 @@ static void test_nothing_there(void **state)
     assert_null(got.routing_key.data); // the queue's own
     assert_int_equal(got.exchange.len, 0);
     assert_int_equal(got.expires_ms, -1);
+    assert_int_equal(got.priority, 0);
     assert_int_equal(got.headers_count, 0);
 }
 
