@@ -218,12 +218,60 @@ static void test_one_topic_two_readers(void **state)
     rig_fini(&rig);
 }
 
+// ---- Kafka's DeleteRecords: what lies below the log's start is settled
+
+static void trim_done(struct scatter *s)
+{
+    (void)s;
+    rig.done = true;
+}
+
+static void trim_run(struct rig *r, struct shard *shard, void *arg)
+{
+    struct scatter *s = arg;
+    (void)r;
+    s->done = trim_done;
+    scatter_start(shard, s);
+}
+
+static void delete_records(const struct uuid *id, int64_t offset)
+{
+    struct trim_part part = {.part = {.topic = *id, .current_leader_epoch = -1}, .offset = offset};
+    struct scatter s = {.job = SCATTER_TRIM, .parts = &part, .parts_count = 1};
+    rig_on_shard(&rig, 1, trim_run, &s);
+    assert_int_equal(part.part.err, 0);
+    assert_int_equal(part.low_watermark, offset);
+}
+
+static void test_records_deleted_by_kafka(void **state)
+{
+    (void)state;
+    struct uuid id;
+    start(60);
+    declare_plain("q", true, &id);
+    publish_texts(0, "q", "m", 20);
+    delete_records(&id, 5);
+    expect_counts(&id, 15, 0);
+    struct taker t = {.shard = 1, .queue = id, .credit = 10};
+    assert_int_equal(taker_start(&t), 0);
+    taker_wait(&t, 10);
+    expect_texts(&t, 0, "m", 5, 10);
+    delete_records(&id, 12); // leased ones too
+    expect_counts(&id, 5, 3);
+    settle(&t, 0, 10, QUEUE_ACKNOWLEDGE);
+    idle(100);
+    restart(true, 3);
+    expect_counts(&id, 5, 0);
+    rig_fini(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restarts),
         cmocka_unit_test(test_power_loss_in_traffic),
         cmocka_unit_test(test_one_topic_two_readers),
+        cmocka_unit_test(test_records_deleted_by_kafka),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -158,6 +158,13 @@ void queue_host_close(struct shard *shard, const struct uuid *id)
     queue_destroy(queue);
 }
 
+void queue_host_trimmed(struct shard *shard, const struct uuid *id)
+{
+    struct queue *queue = queue_by_id(shard->queues->room, id);
+    if (queue != NULL)
+        queue_log_moved(queue);
+}
+
 void queue_host_retention(struct shard *shard, const struct uuid *id, int64_t after_ack_ms)
 {
     struct queue *queue = queue_by_id(shard->queues->room, id);

@@ -87,6 +87,7 @@ static bool trim_run(struct partition *partition, struct part *part)
         part->err = log_set_start(partition->log, to);
         if (part->err != 0)
             return true;
+        queue_host_trimmed(partition->shard, &part->topic);
     }
     p->low_watermark = log_start_offset(partition->log);
     ASSERT(p->low_watermark >= to);

@@ -208,6 +208,13 @@ void queue_touch(struct queue *queue)
     queue->used_ns = queues_now_ns(queue->queues);
 }
 
+void queue_log_moved(struct queue *queue)
+{
+    for (uint32_t i = 0; i < queue->levels_count; i++)
+        level_follow_log(&queue->levels[i]);
+    queue_activate(queue);
+}
+
 static void purged(void *arg, struct lease_range range)
 {
     level_settled(arg, range);

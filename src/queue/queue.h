@@ -108,6 +108,8 @@ void queue_stats(const struct queue *queue, struct queue_stats *out);
 uint64_t queue_purge(struct queue *queue);
 // Something used the queue (a get, a declare): x-expires begins anew.
 void queue_touch(struct queue *queue);
+// Somebody else has moved its logs' start (Kafka's DeleteRecords): what lies below is settled.
+void queue_log_moved(struct queue *queue);
 
 // ---- deliveries
 
