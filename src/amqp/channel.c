@@ -42,10 +42,16 @@ static void table_grow(struct amqp_conn *conn, uint16_t number)
 
 static void channel_open(struct amqp_conn *conn, uint16_t number)
 {
-    if (number > conn->channel_max || conn->channels_count >= conn->channel_max) {
+    if (conn->channels_count >= conn->channel_max) { // RabbitMQ's words
         amqp_conn_fail(conn, AMQP_NOT_ALLOWED, 0,
                        "number of channels opened (%u) has reached the negotiated channel_max (%u)",
                        conn->channels_count, conn->channel_max);
+        return;
+    }
+    if (number > conn->channel_max) {
+        amqp_conn_fail(conn, AMQP_NOT_ALLOWED, 0,
+                       "channel number %u is above the negotiated channel_max (%u)", number,
+                       conn->channel_max);
         return;
     }
     table_grow(conn, number);
@@ -152,7 +158,7 @@ void *amqp_method_decode(struct amqp_conn *conn, const struct wire_method *metho
     void *args = arena_alloc(arena, method->msg->root->size);
     int err = wire_decode(method->msg, 0, &in, arena, args);
     if (err != 0 || cursor_left(&in) > 0) {
-        amqp_conn_fail(conn, AMQP_SYNTAX_ERROR, method->id, "%s is malformed", method->msg->name);
+        amqp_conn_fail_undecodable(conn, method->id, fields);
         return NULL;
     }
     return fields_check(conn, method, args) ? args : NULL;
@@ -191,8 +197,6 @@ static void handle(struct amqp_channel *ch, uint32_t method, const void *m)
         break;
     case AMQP_CHANNEL_FLOW:
         flow(ch, m);
-        break;
-    case AMQP_CHANNEL_FLOW_OK: // to one that we never sent; harmless
         break;
     case AMQP_CHANNEL_CLOSE:
         if (!amqp_leave(ch->conn, ch))

@@ -146,8 +146,11 @@ void amqp_out_fini(struct amqp_out *out);
 void amqp_conn_fail_deaf(struct amqp_conn *conn, enum amqp_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 // "type 1, all octets = <<0,10>>", as RabbitMQ describes a frame.
+#define AMQP_BYTES_SHOWN     16
 #define AMQP_FRAME_TEXT_SIZE 128
 const char *amqp_frame_text(uint8_t type, struct slice payload, char out[AMQP_FRAME_TEXT_SIZE]);
+// A method's fields are not what the method has.
+void amqp_conn_fail_undecodable(struct amqp_conn *conn, uint32_t method, struct slice fields);
 // Ends all channels and what the connection owns.
 void amqp_conn_release(struct amqp_conn *conn, bool gone);
 

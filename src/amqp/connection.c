@@ -67,6 +67,7 @@ void amqp_connection_greet(struct amqp_conn *conn, const uint8_t *header)
     }
     amqp_conn_put(conn, protocol_header, sizeof protocol_header);
     amqp_conn_enter(conn, AMQP_CONN_DEAF);
+    conn->finished = true;
 }
 
 // ---- logging in

@@ -187,11 +187,7 @@ static struct amqp_channel *wanted(struct amqp_conn *conn, uint16_t number, enum
     struct amqp_channel *ch = amqp_channel_find(conn, number);
     if (ch != NULL && ch->state == AMQP_CHANNEL_IS_CLOSING)
         return NULL;
-    if (ch == NULL) {
-        amqp_conn_fail(conn, AMQP_CHANNEL_ERROR, 0, "expected 'channel.open'");
-        return NULL;
-    }
-    if (ch->assembly == NULL) {
+    if (ch == NULL || ch->assembly == NULL) {
         amqp_conn_fail(conn, AMQP_UNEXPECTED_FRAME, 0,
                        "expected method frame, got non method frame instead");
         return NULL;
@@ -210,6 +206,10 @@ void amqp_content_header(struct amqp_conn *conn, uint16_t number, struct slice p
     struct amqp_channel *ch = wanted(conn, number, WANTS_HEADER);
     if (ch == NULL)
         return;
+    if (payload.len < 14 || be16_get(payload.data + 2) != 0) {
+        amqp_content_unexpected(ch);
+        return;
+    }
     if (!header_at(payload, &size)) {
         amqp_conn_fail(conn, AMQP_UNEXPECTED_FRAME, AMQP_BASIC_PUBLISH,
                        "expected content header for class 60, got one for class %u instead",

@@ -136,14 +136,34 @@ void amqp_fail(struct amqp_channel *ch, enum amqp_code code, uint32_t method, co
         conn_end(ch->conn, (uint16_t)code, method, text);
 }
 
+// As Erlang prints a binary.
+static int bytes_text(struct slice bytes, char *out, size_t size)
+{
+    bool text = bytes.len > 0;
+    for (size_t i = 0; i < bytes.len; i++)
+        text = text && bytes.data[i] >= 0x20 && bytes.data[i] < 0x7f && bytes.data[i] != '"';
+    if (text)
+        return snprintf(out, size, "<<\"%.*s\">>", AMQP_SHOW(bytes));
+    int at = snprintf(out, size, "<<");
+    for (size_t i = 0; i < bytes.len; i++)
+        at += snprintf(out + at, size - (size_t)at, "%s%u", i > 0 ? "," : "", bytes.data[i]);
+    return at + snprintf(out + at, size - (size_t)at, ">>");
+}
+
 const char *amqp_frame_text(uint8_t type, struct slice payload, char out[AMQP_FRAME_TEXT_SIZE])
 {
-    size_t shown = payload.len < 16 ? payload.len : 16;
-    int at = snprintf(out, AMQP_FRAME_TEXT_SIZE, "type %u, %s octets = <<", type,
-                      payload.len <= 16 ? "all" : "first 16");
-    for (size_t i = 0; i < shown; i++)
-        at += snprintf(out + at, AMQP_FRAME_TEXT_SIZE - (size_t)at, "%s%u", i > 0 ? "," : "",
-                       payload.data[i]);
-    (void)snprintf(out + at, AMQP_FRAME_TEXT_SIZE - (size_t)at, ">>");
+    bool all = payload.len <= AMQP_BYTES_SHOWN;
+    struct slice shown = slice_of(payload.data, all ? payload.len : AMQP_BYTES_SHOWN);
+    int at = snprintf(out, AMQP_FRAME_TEXT_SIZE, "type %u, %s octets = ", type,
+                      all ? "all" : "first 16");
+    (void)bytes_text(shown, out + at, AMQP_FRAME_TEXT_SIZE - (size_t)at);
     return out;
+}
+
+void amqp_conn_fail_undecodable(struct amqp_conn *conn, uint32_t method, struct slice fields)
+{
+    char text[AMQP_FRAME_TEXT_SIZE];
+    bool all = fields.len <= AMQP_BYTES_SHOWN;
+    (void)bytes_text(slice_of(fields.data, all ? fields.len : AMQP_BYTES_SHOWN), text, sizeof text);
+    amqp_conn_fail(conn, AMQP_FRAME_ERROR, method, "cannot decode %s%s", text, all ? "" : "...");
 }
