@@ -157,7 +157,7 @@ static bool conn_on_time(struct amqp_conn *conn, int64_t now)
     if (conn->held_back_ns > 0 && !conn->told_blocked &&
         conn->held_back_ns + AMQP_BLOCKED_NS <= now)
         conn_tell_blocked(conn);
-    if (!amqp_conn_may_read(conn)) // it may have said much that we have not read
+    if (conn->paused) // it may have said much that we have not read
         conn_heard(conn, now);
     if (conn->heartbeat_s > 0) {
         if (silence_due(conn) <= now)

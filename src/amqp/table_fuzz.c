@@ -42,9 +42,10 @@ static void one_table(struct slice table)
     buf_init(&again, OUT_MAX);
     int err = amqp_table_check(table);
     ASSERT(err == 0 || err == ERR_MALFORMED || err == ERR_LIMIT);
+    // What is wrong may be in an entry that a later one of the same name hides.
     int canonical_err = amqp_table_canonical(table, &canonical);
-    ASSERT(err == 0 ? canonical_err == 0
-                    : canonical_err == ERR_MALFORMED || canonical_err == ERR_LIMIT);
+    ASSERT(canonical_err == 0 ||
+           (err != 0 && (canonical_err == ERR_MALFORMED || canonical_err == ERR_LIMIT)));
     if (err == 0) {
         struct slice made = buf_slice(&canonical);
         ASSERT(amqp_table_check(made) == 0);

@@ -84,6 +84,9 @@ static void delivery_make(const struct head *head, struct queue_delivery *out)
         .deliveries = head->deliveries,
         .redelivered = head->deliveries > 0,
     };
+    // The queue may be gone when the receiver looks; it knows whom it has asked.
+    if (out->message.routing_key.data == level->queue->name.data)
+        out->message.routing_key = SLICE_NULL;
     counts->delivered++;
     counts->redelivered += out->redelivered ? 1 : 0;
 }

@@ -114,8 +114,8 @@ void queue_log_moved(struct queue *queue);
 // ---- deliveries
 
 struct queue_delivery {
-    struct blob *blob; // holds the bytes that message points into; the receiver's reference
-    struct message message;
+    struct blob *blob;      // holds the bytes that message points into; the receiver's reference
+    struct message message; // a null routing key without exchange: the queue's name
     int32_t level;
     int64_t offset;
     uint32_t deliveries; // before this one
