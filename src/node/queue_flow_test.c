@@ -466,6 +466,33 @@ static void test_priority_goes_on(void **state)
     rig_fini(&rig);
 }
 
+// It would expire, come back and expire again: RabbitMQ drops it. A reject is somebody's will.
+static void test_dead_letters_in_circles(void **state)
+{
+    (void)state;
+    struct uuid id;
+    start(43);
+    struct queue_facts facts = {.name = slice_cstr("round"), .durable = true, .settings = plain};
+    facts.settings.dead_letter = true;
+    facts.settings.dead_key = slice_cstr("round");
+    facts.settings.message_ttl_ms = 300;
+    assert_int_equal(declare(facts, &id), 0);
+    publish_texts(0, "round", "m", 2);
+    idle(1000);
+    expect_counts(&id, 0, 0);
+    assert_int_equal(stats_of(&id).expired, 2);
+    struct taker t = {.shard = 1, .queue = id, .credit = 3};
+    assert_int_equal(taker_start(&t), 0);
+    publish_texts(0, "round", "m", 1);
+    taker_wait(&t, 1);
+    settle(&t, 0, 1, QUEUE_REJECT);
+    taker_wait(&t, 2);
+    settle(&t, 1, 2, QUEUE_REJECT);
+    taker_wait(&t, 3);
+    assert_int_equal(t.got[2].deaths, 1); // twice of one kind
+    rig_fini(&rig);
+}
+
 // ---- queues that go
 
 static void test_deleted_meanwhile(void **state)
@@ -551,6 +578,7 @@ int main(void)
         cmocka_unit_test(test_requeue_comes_again),
         cmocka_unit_test(test_dead_letters),
         cmocka_unit_test(test_priority_goes_on),
+        cmocka_unit_test(test_dead_letters_in_circles),
         cmocka_unit_test(test_deleted_meanwhile),
         cmocka_unit_test(test_unused_queues_go),
     };

@@ -374,6 +374,13 @@ static int publish_late(struct shard *shard, const struct publish *publish,
     return 0;
 }
 
+// RabbitMQ: a dead letter that comes back to where it died, by itself, goes round for ever and is
+// dropped there. Who rejects it on the way breaks the circle.
+static bool goes_round(const struct publish *publish, const struct queue_facts *q)
+{
+    return publish->internal && message_deaths_circle(&publish->message, q->name);
+}
+
 // When memory ends on the way through several queues, some have the message and the caller hears
 // that it was not taken: it may come twice then, as after any error.
 int publish_add(struct shard *shard, const struct publish *publish, struct publish_receipt *receipt,
@@ -384,16 +391,20 @@ int publish_add(struct shard *shard, const struct publish *publish, struct publi
     if (publish->delay_ms > 0)
         return publish_late(shard, publish, receipt, out_queues);
     int err = publish_route(shard, publish, route);
+    uint32_t queues = 0;
     for (uint32_t i = 0; i < route->count && err == 0; i++) {
         const struct queue_facts *q = queue_facts_by_id(shard, &route->queues[i]);
         ASSERT(q != NULL); // one replica says both
+        if (goes_round(publish, q))
+            continue;
         err = publish_to(shard, publish, q, receipt);
+        queues++;
     }
     if (err != 0)
         return err;
     p->stats.published++;
-    p->stats.unroutable += route->count == 0;
-    *out_queues = route->count;
+    p->stats.unroutable += queues == 0;
+    *out_queues = queues;
     return 0;
 }
 

@@ -16,6 +16,8 @@ static bool takes(const struct queue_consumer *c)
 void consumer_place(struct queue_consumer *c)
 {
     struct queue *q = c->queue;
+    ASSERT(q != NULL);
+    ASSERT(c->granted == 0 || c->gated);
     list_remove(&c->link);
     if (!takes(c)) {
         list_push_back(&q->idle, &c->link);
@@ -54,6 +56,7 @@ int queue_consumer_attach(struct queue *queue, struct queue_consumer *c)
 {
     ASSERT(c->holder != HOLDER_LETTERS);
     ASSERT(c->deliver != NULL);
+    ASSERT(c->queue == NULL);
     ASSERT(!c->gated || (c->ready != NULL && c->unused != NULL));
     if (queue->consumers > 0 && (c->exclusive || queue->exclusive))
         return ERR_ACCESS_REFUSED;
@@ -81,8 +84,8 @@ static void unlink_consumer(struct queue_consumer *c)
 {
     struct queue *q = c->queue;
     ASSERT(q->consumers > 0);
-    if (lent(c))
-        q->grants--;
+    ASSERT(!lent(c) || q->grants > 0);
+    q->grants -= lent(c) ? 1 : 0;
     c->granted = c->back = 0;
     round_forget(q->queues, c);
     list_remove(&c->link);
@@ -99,6 +102,7 @@ void queue_consumer_detach(struct queue_consumer *c)
         return;
     }
     unlink_consumer(c);
+    ASSERT(c->place == 0 || q->running);
     if (q->single == c) {
         q->single = single_choose(q);
         if (q->single != NULL)
@@ -187,6 +191,7 @@ void consumers_return_grants(struct queue *q)
     while (q->grants > 0) {
         struct queue_consumer *c = lent_first(q);
         ASSERT(c != NULL);
+        ASSERT(c->queue == q);
         uint32_t left = c->granted + c->back;
         if (c->granted > 0)
             c->asked = false;
@@ -211,6 +216,7 @@ void consumers_cancel(struct queue *q)
         }
     }
     ASSERT(q->consumers == 0);
+    ASSERT(q->grants == 0);
     q->single = NULL;
 }
 

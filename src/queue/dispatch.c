@@ -76,6 +76,8 @@ static void delivery_make(const struct head *head, struct queue_delivery *out)
 {
     const struct level *level = head->level;
     struct queue_stats *counts = &level->queue->counts;
+    ASSERT(head->window->blob != NULL);
+    ASSERT(head->offset < level_end(level)); // nobody reads what is not durable
     *out = (struct queue_delivery){
         .blob = blob_ref(head->window->blob),
         .message = head->window->message,
@@ -109,6 +111,8 @@ static struct queue_delivery *round_add(struct round *round, struct queue_consum
 static bool give(struct queue *q, struct queue_consumer *c, const struct head *head)
 {
     struct round *round = &q->queues->round;
+    ASSERT(c->queue == q);
+    ASSERT(!q->settings.single_active || q->single == c);
     if (!take(head, c->holder, c->no_ack))
         return false;
     delivery_make(head, round_add(round, c));
@@ -137,6 +141,7 @@ static bool give(struct queue *q, struct queue_consumer *c, const struct head *h
 // What a consumer would have been given that left before it was told.
 static void take_back(struct queue *q, const struct served *s, struct queue_delivery *deliveries)
 {
+    ASSERT(s->count > 0);
     for (uint32_t i = 0; i < s->count; i++) {
         struct level *level = &q->levels[deliveries[i].level];
         if (!s->no_ack)
@@ -205,6 +210,7 @@ static void fail_gets(struct queue *q, int err)
     struct list *it;
     while ((it = list_pop_front(&gets)) != NULL) {
         struct queue_get *get = CONTAINER_OF(it, struct queue_get, link);
+        ASSERT(get->queue == q);
         get->queue = NULL;
         get->ready_left = 0;
         get->done(get, err);
@@ -283,6 +289,7 @@ uint32_t queue_run(struct queue *q)
 {
     int64_t now_ns = queues_now_ns(q->queues);
     uint32_t records = 0;
+    ASSERT(q->queues->ending);
     ASSERT(!q->running);
     ASSERT(q->queues->round.count == 0);
     q->running = true;
@@ -302,6 +309,8 @@ uint32_t queue_run(struct queue *q)
         queue_tell_unused(q);
     }
     queue_timer_set(q, now_ns);
+    ASSERT(q->grants == 0);
+    ASSERT(q->queues->round.count == 0);
     q->running = false;
     return records;
 }

@@ -14,15 +14,6 @@ bool letters_full(const struct queue *queue)
     return queue->letters_open >= QUEUE_LETTERS_MAX;
 }
 
-// RabbitMQ: what goes round and round without anybody having rejected it is dropped.
-bool letter_wanted(const struct queue *queue, const struct message *message,
-                   enum message_death_reason reason)
-{
-    if (!queue->settings.dead_letter)
-        return false;
-    return reason == DEATH_REJECTED || !message_deaths_circle(message, queue->name);
-}
-
 // ---- making
 
 static void own_keys(struct queue_letter *l, const struct message *m)
@@ -86,6 +77,8 @@ void letter_make(const struct head *head, enum message_death_reason reason)
     struct queue *q = head->level->queue;
     struct queues *qs = q->queues;
     ASSERT(!letters_full(q));
+    ASSERT(q->settings.dead_letter);
+    ASSERT(lease_deliveries(&head->level->set, head->offset, HOLDER_LETTERS) > 0);
     struct letter *letter = mem_zalloc(sizeof *letter);
     struct queue_letter *l = &letter->l;
     letter->queues = qs;
@@ -120,9 +113,7 @@ static bool bury_one(struct level *level)
     if (answer == WINDOW_WAIT)
         return false;
     lease_exhume(&level->set, head.offset, HOLDER_LETTERS);
-    bool wanted = answer == WINDOW_RECORD && letter_wanted(level->queue, &head.window->message,
-                                                           (enum message_death_reason)reason);
-    if (wanted)
+    if (answer == WINDOW_RECORD)
         letter_make(&head, (enum message_death_reason)reason);
     else
         letter_settle(level, head.offset);
@@ -162,6 +153,7 @@ void letters_send(struct queue *queue, int64_t now_ns)
         list_push_back(&queue->letters_due, it);
     }
     struct list *it;
+    ASSERT(queue->running);
     while ((it = list_pop_front(&queue->letters_due)) != NULL) {
         list_push_back(&queue->letters_sent, it);
         qs->o.dead_letter(qs->o.arg, queue, CONTAINER_OF(it, struct queue_letter, link));
@@ -182,6 +174,8 @@ void queue_letter_done(struct queue_letter *l, int err)
         letter_free(letter);
         return;
     }
+    ASSERT(!list_empty(&l->link)); // it was sent
+    ASSERT(q->letters_open > 0);
     queue_activate(q);
     if (err != 0) {
         letter->retry_ns = queues_now_ns(q->queues) + QUEUE_RETRY_NS;
@@ -189,7 +183,6 @@ void queue_letter_done(struct queue_letter *l, int err)
         list_push_back(&q->letters_failed, &l->link);
         return;
     }
-    ASSERT(q->letters_open > 0);
     q->letters_open--;
     q->counts.dead_lettered++;
     letter_settle(&q->levels[l->level], l->offset);

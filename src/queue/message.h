@@ -85,8 +85,8 @@ struct cursor message_deaths(const struct message *message);
 // front. ERR_LIMIT when out is full.
 int message_deaths_add(const struct message *message, const struct message_death *death,
                        struct buf *out);
-// A message that died in `queue` for `reason` before and was since not rejected by a consumer has
-// come in a circle: RabbitMQ drops it.
+// A dead letter that is to go to `queue`, where it died before, and that no consumer has rejected
+// since goes in a circle: RabbitMQ does not take it there again.
 bool message_deaths_circle(const struct message *message, struct slice queue);
 
 #endif

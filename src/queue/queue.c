@@ -21,6 +21,7 @@ static void settings_copy(struct queue *q, const struct queue_settings *settings
 static void waiter_fired(struct log_waiter *waiter, int err)
 {
     struct level *level = CONTAINER_OF(waiter, struct level, waiter);
+    ASSERT(level->waiting);
     level->waiting = false;
     if (err != 0)
         return; // the log is being deleted: its queue goes as well
@@ -121,6 +122,8 @@ void queue_free(struct queue *q)
     letters_drop(q);
     for (uint32_t i = 0; i < q->levels_count; i++)
         level_free(&q->levels[i]);
+    ASSERT(list_empty(&q->letters_due));
+    ASSERT(list_empty(&q->letters_sent));
     map_remove(&q->queues->by_id, &q->node);
     mem_free(q->levels);
     queue_free_slice(&q->settings.dead_exchange);
@@ -281,6 +284,7 @@ void queue_timer_set(struct queue *queue, int64_t now_ns)
         at = earlier(at, queue->used_ns + queue->settings.expires_ms * NS_PER_MS);
     if (at >= queue->timer_ns)
         return; // it looks again when it fires
+    ASSERT(!queue->queues->stopped);
     queue->timer_ns = at;
     io_timer_start(queue->queues->shard, &queue->timer, at);
 }
@@ -312,6 +316,7 @@ void level_start(struct level *level, bool clean)
 void level_follow_log(struct level *level)
 {
     int64_t start = log_start_offset(level->log);
+    ASSERT(start >= 0);
     if (start <= level->set.start)
         return;
     lease_trim(&level->set, start);

@@ -236,10 +236,8 @@ void queue_expire_all(struct queue *queue, int64_t now_ms);           // at all 
 // ---- letter.c
 
 void queue_bury(struct queue *queue); // condemned records become letters
-// The record, held by HOLDER_LETTERS, becomes a letter, or is settled when it came in a circle.
+// The record, held by HOLDER_LETTERS, becomes a letter.
 void letter_make(const struct head *head, enum message_death_reason reason);
-bool letter_wanted(const struct queue *queue, const struct message *message,
-                   enum message_death_reason reason);
 bool letters_full(const struct queue *queue);
 void letters_send(struct queue *queue, int64_t now_ns);
 int64_t letters_deadline(const struct queue *queue);

@@ -13,6 +13,7 @@ static bool die(struct level *level, uint64_t holder, int64_t offset,
 {
     if (level->queue->settings.dead_letter)
         return lease_condemn(&level->set, offset, holder, (uint64_t)reason);
+    ASSERT(holder != HOLDER_LETTERS);
     if (!lease_settle(&level->set, offset, holder))
         return false;
     level_settled(level, (struct lease_range){offset, offset + 1});

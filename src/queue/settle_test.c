@@ -14,18 +14,18 @@ struct cell {
     bool dead_letter;
     uint32_t limit;   // delivery_limit
     uint32_t returns; // so often before
-    bool circle;      // it died here before, and nobody rejected it since
+    bool again;       // it died here before: who publishes looks for circles
     enum fate fate;
 };
 static const struct cell cells[] = {
-    // outcome           dead   limit returns circle fate
+    // outcome           dead   limit returns again fate
     {QUEUE_ACKNOWLEDGE, false, 0, 0, false, ACKED}, {QUEUE_ACKNOWLEDGE, true, 0, 0, false, ACKED},
     {QUEUE_ACKNOWLEDGE, true, 1, 1, true, ACKED},   {QUEUE_RELEASE, false, 0, 0, false, AGAIN},
     {QUEUE_RELEASE, true, 0, 5, false, AGAIN},      {QUEUE_RELEASE, false, 2, 1, false, AGAIN},
     {QUEUE_RELEASE, false, 2, 2, false, GONE},      {QUEUE_RELEASE, true, 2, 1, false, AGAIN},
-    {QUEUE_RELEASE, true, 2, 2, false, DEAD},       {QUEUE_RELEASE, true, 2, 2, true, GONE},
+    {QUEUE_RELEASE, true, 2, 2, false, DEAD},       {QUEUE_RELEASE, true, 2, 2, true, DEAD},
     {QUEUE_REJECT, false, 0, 0, false, GONE},       {QUEUE_REJECT, true, 0, 0, false, DEAD},
-    {QUEUE_REJECT, true, 0, 2, true, DEAD}, // somebody rejected it: no circle
+    {QUEUE_REJECT, true, 0, 2, true, DEAD},
 };
 
 static struct queue_settings dead_settings(bool dead_letter, uint32_t limit)
@@ -53,7 +53,7 @@ static void run_cell(const struct cell *cell, bool memory)
                             .text = "m",
                             .count = 1,
                             .ttl_ms = -1,
-                            .deaths = cell->circle ? buf_slice(&deaths) : SLICE_NULL};
+                            .deaths = cell->again ? buf_slice(&deaths) : SLICE_NULL};
     rig_attach(0, &a);
     rig_publish_as(&p);
     for (uint32_t i = 0; i < cell->returns; i++)

@@ -28,6 +28,8 @@ static void await_tick(struct level *level)
 
 static void give_back(struct level *level, int64_t start)
 {
+    ASSERT(start <= level->set.start); // what is not settled stays
+    ASSERT(list_empty(&level->trimming));
     int err = log_set_start(level->log, start);
     ASSERT(err == 0 || err == ERR_UNKNOWN_TOPIC_OR_PARTITION); // it is being deleted
     if (err == 0 && behind(level) > 0)
@@ -52,6 +54,7 @@ static void mark_add(struct level *level, int64_t now_ms)
 {
     int64_t retention_ms = level->queue->settings.retention_after_ack_ms;
     uint32_t n = level->marks_count;
+    ASSERT(n <= TIME_MARKS_MAX);
     const struct time_mark *last = n == 0 ? NULL : &level->marks[n - 1];
     // So far apart that a full table spans the retention.
     bool due = last == NULL || now_ms - last->time_ms >= retention_ms / (TIME_MARKS_MAX - 1);

@@ -31,11 +31,12 @@ bool queue_expire_head(struct queue *q, const struct head *head)
 {
     struct level *level = head->level;
     int64_t end = level_end(level);
-    if (!letter_wanted(q, &head->window->message, DEATH_EXPIRED)) {
+    if (!q->settings.dead_letter) {
         level_settled(level, lease_skip(&level->set, end, head->offset + 1));
         q->counts.expired++;
         return true;
     }
+    ASSERT(head->offset < end);
     if (letters_full(q))
         return false; // letter_done will make the queue active
     if (lease_acquire(&level->set, end, HOLDER_LETTERS) != 0) {
@@ -63,6 +64,7 @@ static void level_expire(struct level *level, int64_t now_ms)
     if (work == QUEUE_ROUND_MAX)
         queue_activate(q);
     level->head = found > 0 ? head.offset : -1;
+    ASSERT(found <= 0 || head.level == level);
     if (found > 0) {
         level->head_published_ms = head.window->message.published_ms;
         level->head_expires_ms = message_deadline(q, &head.window->message);
