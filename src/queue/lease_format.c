@@ -41,6 +41,7 @@ void lease_frame_put(struct buf *out, int64_t *last, struct lease_range range)
 {
     ASSERT(range.from >= 0);
     ASSERT(range.from < range.to);
+    ASSERT(*last >= 0);
     buf_put_varint(out, range.from - *last);
     buf_put_uvarint(out, (uint64_t)(range.to - range.from));
     *last = range.to;

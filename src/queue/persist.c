@@ -77,6 +77,7 @@ void stored_take(struct level *level)
     struct stored *s = stored_find(qs, log_key(level->log));
     if (s == NULL)
         return;
+    ASSERT(lease_set_empty(&level->set)); // it is new
     level->set = s->set;
     lease_set_init(&s->set, &qs->pool, 0);
     stored_drop(qs, s);
@@ -143,6 +144,7 @@ void level_journal(struct level *level)
     int64_t last = 0;
     ASSERT(level->queue->durable);
     ASSERT(level->ranges_count > 0);
+    ASSERT(level->ranges_count <= QUEUE_RANGES_MAX);
     list_remove(&level->settling);
     buf_clear(&qs->frame);
     lease_frame_begin(&qs->frame);
@@ -180,6 +182,7 @@ void level_save(struct level *level)
     struct buf value;
     buf_init(&value, STATE_VALUE_MAX);
     lease_encode(&level->set, &value);
+    ASSERT(value.err == 0);
     const struct state_record record = {STATE_LEASES, slice_of(key, sizeof key), buf_slice(&value)};
     state_write(qs->port, &record, NULL, NULL);
     buf_fini(&value);
@@ -189,6 +192,7 @@ void level_save(struct level *level)
 
 void dirty_mark(struct queues *queues, struct dirty *dirty)
 {
+    ASSERT(dirty->kind == DIRTY_LEVEL || list_empty(&dirty->link));
     list_remove(&dirty->link); // also out of the cut under way, which has the older state
     list_push_back(&queues->dirty, &dirty->link);
 }

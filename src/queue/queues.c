@@ -85,6 +85,7 @@ void queues_start(struct queues *queues, struct io *shard, struct journal_port *
 void queues_stop(struct queues *queues)
 {
     ASSERT(queues->started);
+    ASSERT(!queues->ending);
     queues->stopped = true;
     LIST_FOR (it, &queues->by_id.order) {
         struct queue *q = CONTAINER_OF(it, struct queue, node.order);
@@ -109,6 +110,9 @@ void queues_destroy(struct queues *queues)
         queue_free(CONTAINER_OF(it, struct queue, node.order));
     windows_free(queues);
     letters_free(queues);
+    ASSERT(list_empty(&queues->settling));
+    ASSERT(list_empty(&queues->moved));
+    ASSERT(list_empty(&queues->behind));
     stored_free(queues);
     dirty_free(queues);
     ASSERT(queues->windows_bytes == 0);

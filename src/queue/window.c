@@ -41,6 +41,7 @@ static void batch_close(struct window *w)
 
 static void piece_drop(struct window *w)
 {
+    ASSERT(w->piece < w->read.pieces_count);
     struct blob_piece *p = &w->read.pieces[w->piece++];
     let_go(w, p->len);
     blob_unref(p->blob);
@@ -171,6 +172,7 @@ static bool window_read(struct window *w, int64_t offset)
     struct queues *qs = w->queues;
     struct queue *q = w->level->queue;
     bool goes_on = offset == w->read.next_offset;
+    ASSERT(offset < level_end(w->level));
     window_clear(w);
     if (qs->reads_open >= QUEUE_READS_MAX) {
         list_remove(&q->starved);
@@ -231,7 +233,9 @@ static void batch_rewind(struct window *w)
 // The batch at the window's place. False: no memory for it now.
 static bool batch_open(struct window *w)
 {
+    ASSERT(!w->open);
     struct blob_piece *p = &w->read.pieces[w->piece];
+    ASSERT(w->at < p->len);
     struct slice bytes = slice_of(p->blob->data + p->off + w->at, p->len - w->at);
     int err = batch_peek(bytes, &w->batch);
     ASSERT(err == 0); // the log gives whole batches
@@ -257,6 +261,7 @@ static bool batch_open(struct window *w)
 
 static void batch_pass(struct window *w)
 {
+    ASSERT(w->open);
     w->from = batch_last_offset(&w->batch) + 1;
     w->at += w->batch.size_bytes;
     batch_close(w);
@@ -325,6 +330,7 @@ static enum window_answer batch_find(struct window *w, int64_t offset, int64_t *
 
 enum window_answer window_find(struct window *w, int64_t offset, int64_t *out_to)
 {
+    ASSERT(w->level != NULL);
     if (w->pending)
         return WINDOW_WAIT;
     if (offset < w->from)
