@@ -29,7 +29,7 @@ static void test_apis(void **state)
         assert_true(wire_kafka_api_has(api, api->max_version));
         assert_false(wire_kafka_api_has(api, api->max_version + 1));
     }
-    assert_int_equal(wire_kafka_apis_count, 30);
+    assert_int_equal(wire_kafka_apis_count, 31);
     assert_null(wire_kafka_api(-1));
     assert_null(wire_kafka_api(4));
     assert_null(wire_kafka_api(INT16_MAX));
