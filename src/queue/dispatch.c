@@ -108,6 +108,22 @@ static struct queue_delivery *round_add(struct round *round, struct queue_consum
     return &round->picked[round->count++];
 }
 
+// A planted bug: the record goes to the next one in turn as well.
+static void give_twice(struct queue *q, const struct queue_consumer *c)
+{
+    struct round *round = &q->queues->round;
+    struct list *next = list_first(&q->ready);
+    struct queue_consumer *other =
+        next == NULL ? NULL : CONTAINER_OF(next, struct queue_consumer, link);
+    if (other == NULL || other == c || other->gated || round->count == QUEUE_ROUND_MAX)
+        return;
+    struct queue_delivery *twice = round_add(round, other);
+    *twice = twice[-1];
+    blob_ref(twice->blob);
+    other->credit--;
+    consumer_place(other);
+}
+
 static bool give(struct queue *q, struct queue_consumer *c, const struct head *head)
 {
     struct round *round = &q->queues->round;
@@ -126,15 +142,8 @@ static bool give(struct queue *q, struct queue_consumer *c, const struct head *h
         c->credit--;
     }
     consumer_place(c);
-    struct list *next = list_first(&q->ready);
-    struct queue_consumer *other =
-        next == NULL ? NULL : CONTAINER_OF(next, struct queue_consumer, link);
-    if (bug(BUG_LEASE_TWICE) && other != NULL && other != c && !other->gated &&
-        round->count < QUEUE_ROUND_MAX) {
-        struct queue_delivery *twice = round_add(round, other);
-        *twice = twice[-1];
-        blob_ref(twice->blob);
-    }
+    if (bug(BUG_LEASE_TWICE))
+        give_twice(q, c);
     return true;
 }
 
