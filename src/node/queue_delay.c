@@ -21,7 +21,7 @@
 #define MOVING_MAX     1024U  // of a reader
 #define NEAR_MAX       50000U // messages that rung 0 holds
 #define NEAR_BYTES_MAX (8U << 20)
-#define FAR_MAX        256U // and those that the others hold
+#define FAR_MAX        1024U // and those that the others hold
 #define FAR_BYTES_MAX  (1U << 20)
 #define LARGE_BYTES    (64U << 10) // a message, before one is known
 
