@@ -69,7 +69,8 @@ static void test_restarts(void **state)
     }
 }
 
-// Traffic of all kinds, cut off anywhere: nothing confirmed is lost, and nothing is left in memory.
+// Traffic of all kinds, cut off or stopped anywhere: nothing confirmed is lost, and nothing is left
+// in memory.
 struct traffic {
     struct publishing p;
     uint32_t shard, confirmed, number;
@@ -100,13 +101,13 @@ static void traffic_run(struct rig *r, struct shard *shard, void *arg)
     r->done = true;
 }
 
-static void test_power_loss_in_traffic(void **state)
+static void test_ends_in_traffic(void **state)
 {
     (void)state;
     static struct traffic w;
     static struct taker takers[3], last;
     struct uuid id;
-    for (uint32_t seed = 200; seed < 240; seed++) {
+    for (uint32_t seed = 200; seed < 260; seed++) {
         start(seed);
         declare_plain("q", true, &id);
         w = (struct traffic){.p = {.key = "q", .prefix = "m"}, .shard = seed % 3};
@@ -116,12 +117,66 @@ static void test_power_loss_in_traffic(void **state)
         }
         rig_on_shard(&rig, w.shard, traffic_run, &w);
         (void)sim_run_until(rig.sim, sim_now_ns(rig.sim) + (seed % 20) * 517000, NULL, NULL);
-        restart(true, 3);
+        restart(seed % 3 != 0, 3);
         last = (struct taker){.shard = 1, .queue = id, .credit = GOT_MAX};
         assert_int_equal(taker_start(&last), 0);
         idle(500);
         assert_true(last.count >= w.confirmed);
         expect_texts(&last, 0, "m", 0, last.count);
+        rig_fini(&rig);
+    }
+}
+
+// ---- no room
+
+static bool publish_over(void *arg)
+{
+    return ((struct publishing *)arg)->over;
+}
+
+static void publish_start_run(struct rig *r, struct shard *shard, void *arg)
+{
+    publish_run(r, shard, arg);
+    r->done = true;
+}
+
+// A full disk holds messages up and loses none; what needs no disk goes on.
+static void test_full_disk(void **state)
+{
+    (void)state;
+    static struct taker t;
+    struct uuid id;
+    for (uint32_t shard = 0; shard < 3; shard++) {
+        start(280 + shard);
+        declare_plain("q", true, &id);
+        declare_plain("memory", false, NULL);
+        publish_texts(shard, "q", "m", 1);
+        sim_disk_capacity(rig.machine, sim_disk_used(rig.machine));
+        struct publishing p[40];
+        char names[40][8];
+        uint32_t waiting = 0;
+        for (uint32_t i = 0; i < 40; i++) {
+            (void)snprintf(names[i], sizeof names[i], "%u-", i);
+            p[i] = (struct publishing){.key = "q", .prefix = names[i], .count = 1};
+            p[i].size = 100000;
+            rig_on_shard(&rig, shard, publish_start_run, &p[i]);
+            assert_int_equal(p[i].err, 0);
+            idle(50);
+        }
+        for (uint32_t i = 0; i < 40; i++)
+            waiting += !p[i].over;
+        assert_in_range(waiting, 1, 39);
+        publish_texts(shard, "memory", "m", 3);
+        sim_disk_capacity(rig.machine, 1U << 30);
+        for (uint32_t i = 0; i < 40; i++) {
+            wait_for(publish_over, &p[i]);
+            assert_int_equal(p[i].receipt.err, 0);
+        }
+        t = (struct taker){.shard = 1, .queue = id, .credit = 100};
+        assert_int_equal(taker_start(&t), 0);
+        taker_wait(&t, 41);
+        for (uint32_t i = 0; i < 40; i++)
+            expect_texts(&t, i + 1, names[i], 0, 1); // in order
         rig_fini(&rig);
     }
 }
@@ -269,7 +324,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restarts),
-        cmocka_unit_test(test_power_loss_in_traffic),
+        cmocka_unit_test(test_ends_in_traffic),
+        cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_one_topic_two_readers),
         cmocka_unit_test(test_records_deleted_by_kafka),
     };
