@@ -39,6 +39,7 @@ enum journal_kind {
     JOURNAL_LEASE = 6,     // queue: what was settled of a partition
     JOURNAL_TXN = 7,       // reserved: transactions
     JOURNAL_QUERY = 8,     // reserved: streaming queries
+    JOURNAL_LOG_DROP = 9,  // segments of a log that were given back, wherever they lay
     JOURNAL_COMMIT = 15    // ends a group
 };
 

@@ -65,7 +65,7 @@ static void emit_segment(struct log *log, struct segment *s, struct buf *out, st
     ASSERT(s->state != SEGMENT_ACTIVE); // that one is part of the log's own record
     key_put(key, &log->key);
     buf_put_le64(key, (uint64_t)s->base_offset);
-    if (s->state == SEGMENT_GONE) {
+    if (s->state == SEGMENT_GONE || s->dropped) {
         emit(out, STATE_SEGMENT, key, NULL);
     } else {
         buf_put_le32(value, 1);
@@ -109,8 +109,9 @@ static void emit_all(struct log *log, bool full, struct buf *out)
             emit_segment(log, s, out, &key, &value);
     }
     for (uint32_t i = 0; i < log->doomed_count; i++) {
-        if (log->doomed[i].state == SEGMENT_GONE)
-            emit_segment(log, &log->doomed[i], out, &key, &value);
+        struct segment *s = &log->doomed[i];
+        if (s->state == SEGMENT_GONE || (s->dropped && !s->buried))
+            emit_segment(log, s, out, &key, &value);
     }
     emit_log(log, out, &key, &value);
     ASSERT(key.err == 0);
@@ -249,10 +250,12 @@ static void settle_segments(struct log *log, bool installed)
     }
     for (uint32_t i = log->doomed_count; i-- > 0;) {
         struct segment *s = &log->doomed[i];
-        if (installed && s->emitted && s->state == SEGMENT_GONE)
+        bool named = installed && s->emitted;
+        s->emitted = false;
+        if (named && s->state == SEGMENT_GONE)
             segments_remove(log->doomed, &log->doomed_count, i);
-        else
-            s->emitted = false;
+        else if (named)
+            s->buried = true;
     }
 }
 

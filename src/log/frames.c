@@ -82,12 +82,51 @@ int frame_start_get(struct slice head, struct log_key *out_key, int64_t *out_sta
     return 0;
 }
 
+void frame_drop_put(uint8_t out[FRAME_DROP_BYTES], const struct log_key *key, int64_t from,
+                    int64_t to)
+{
+    ASSERT(from >= 0);
+    ASSERT(from < to);
+    key_put(out, key);
+    le32_put(out + 20, 0);
+    le64_put(out + 24, (uint64_t)from);
+    le64_put(out + 32, (uint64_t)to);
+}
+
+int frame_drop_get(struct slice head, struct log_key *out_key, int64_t *out_from, int64_t *out_to)
+{
+    if (head.len != FRAME_DROP_BYTES)
+        return ERR_CORRUPT;
+    int64_t from = (int64_t)le64_get(head.data + 24), to = (int64_t)le64_get(head.data + 32);
+    if (from < 0 || from >= to)
+        return ERR_CORRUPT;
+    key_get(head.data, out_key);
+    *out_from = from;
+    *out_to = to;
+    return 0;
+}
+
+static size_t head_bytes(uint8_t kind) // 0: no frame of a log
+{
+    switch (kind) {
+    case JOURNAL_BATCH:
+    case JOURNAL_REFERENCE:
+        return FRAME_BATCH_BYTES;
+    case JOURNAL_LOG_START:
+        return FRAME_START_BYTES;
+    case JOURNAL_LOG_DROP:
+        return FRAME_DROP_BYTES;
+    default:
+        return 0;
+    }
+}
+
 int log_frame_key(const struct journal_replayed *frame, struct log_key *out)
 {
-    bool batch = frame->kind == JOURNAL_BATCH || frame->kind == JOURNAL_REFERENCE;
-    if (!batch && frame->kind != JOURNAL_LOG_START)
+    size_t len = head_bytes(frame->kind);
+    if (len == 0)
         return ERR_INVALID;
-    if (frame->head.len != (batch ? FRAME_BATCH_BYTES : FRAME_START_BYTES))
+    if (frame->head.len != len)
         return ERR_CORRUPT;
     key_get(frame->head.data, out);
     return 0;

@@ -21,6 +21,13 @@
 //   16     4    partition
 //   20     4    zero
 //   24     8    start offset
+//
+// LAYOUT of JOURNAL_LOG_DROP: every sealed segment within the range is gone
+//   0      16   topic uuid
+//   16     4    partition
+//   20     4    zero
+//   24     8    offset: from
+//   32     8    offset: to, not included
 #ifndef WEIR_LOG_FRAMES_H
 #define WEIR_LOG_FRAMES_H
 
@@ -28,6 +35,7 @@
 
 #define FRAME_BATCH_BYTES 64
 #define FRAME_START_BYTES 32
+#define FRAME_DROP_BYTES  40
 
 struct frame_batch {
     struct log_key key;
@@ -42,5 +50,9 @@ void frame_batch_put(uint8_t out[FRAME_BATCH_BYTES], const struct frame_batch *f
 int frame_batch_get(struct slice head, struct frame_batch *out); // ERR_CORRUPT
 void frame_start_put(uint8_t out[FRAME_START_BYTES], const struct log_key *key, int64_t start);
 int frame_start_get(struct slice head, struct log_key *out_key, int64_t *out_start); // ERR_CORRUPT
+void frame_drop_put(uint8_t out[FRAME_DROP_BYTES], const struct log_key *key, int64_t from,
+                    int64_t to);
+int frame_drop_get(struct slice head, struct log_key *out_key, int64_t *out_from,
+                   int64_t *out_to); // ERR_CORRUPT
 
 #endif

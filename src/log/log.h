@@ -183,6 +183,14 @@ int32_t log_epoch_at(const struct log *log,
 // DeleteRecords and retention: journals the new start; files go when that is durable.
 // ERR_OFFSET_OUT_OF_RANGE.
 int log_set_start(struct log *log, int64_t offset);
+// Gives back whole sealed segments all of whose offsets lie in from..to (`to` not included) and
+// below the high watermark, although older ones stay: what nobody wants any more in the middle need
+// not wait for what somebody still wants below it. Journalled; the files go when that is durable.
+// The hole stays: a read or a lookup at an offset in it goes on at the next segment, start and end
+// do not change, and a log's size counts what is there. Returns how many went (0: nothing to do; or
+// the log is relaxed, whose recovery cannot tell a hole from an end), or
+// ERR_UNKNOWN_TOPIC_OR_PARTITION.
+int log_drop_segments(struct log *log, int64_t from, int64_t to);
 // Applies retention.ms, retention.bytes and segment.ms. Cheap when there is nothing to do.
 void log_retain(struct log *log, int64_t now_ms);
 
@@ -204,7 +212,7 @@ int log_record_settled(const struct state_record *record, struct log_settled *ou
 // A log's directory: log/<topic>/<partition>.
 #define LOG_DIR_SIZE 128
 void log_dir(const struct log_key *key, char out[LOG_DIR_SIZE]);
-// JOURNAL_BATCH, JOURNAL_REFERENCE, JOURNAL_LOG_START frames. `out_applied` false: below the
+// JOURNAL_BATCH, REFERENCE, LOG_START, LOG_DROP frames. `out_applied` false: below the
 // snapshot's end, skipped. For a batch or reference *out_batch is its header (for the producers'
 // state).
 int log_replay(struct log *log, const struct journal_replayed *frame, struct batch *out_batch,

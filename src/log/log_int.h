@@ -154,10 +154,19 @@ int log_target_sync(struct journal_target *target, struct journal_frame **frames
 // ---- retain.c
 
 void log_doom(struct log *log, bool durable); // whole segments below the start offset
+void log_doom_segment(struct log *log, uint32_t index, bool dropped);
 void log_remove_doomed(struct log *log, int64_t start);
+void log_remove_segment(struct log *log, struct segment *segment); // a doomed one's files
+void log_doomed_gone(struct log *log, int64_t base_offset);
 int segment_remove_files(struct files *files, const struct log_key *key, int64_t base_offset);
 void log_tell_gone(struct log *log);
 void log_post_delete(struct log *log);
+
+// ---- drop.c
+
+int log_drop_live(struct log *log, int64_t from, int64_t to, int64_t *out_from, int64_t *out_to);
+// The first offset from `offset` on that is there, holes left aside.
+int64_t log_offset_there(const struct log *log, int64_t offset);
 
 // ---- recover.c: after a crash, files may hold more than what is known
 

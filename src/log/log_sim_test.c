@@ -80,6 +80,7 @@ static const struct known *known_at(const struct model *m, int64_t base)
 static void check_read(struct uni *u)
 {
     struct model *m = &u->models[u->read_log];
+    int64_t next = u->read.offset;
     u->reads_count++;
     for (uint32_t i = 0; i < u->read.pieces_count; i++) {
         struct slice s = blob_piece_slice(u->read.pieces[i]);
@@ -93,6 +94,9 @@ static void check_read(struct uni *u)
             if (k == NULL || k->crc != b.crc || k->last_offset != batch_last_offset(&b) ||
                 !batch_crc_ok(slice_of(s.data, b.size_bytes)))
                 wrong(u, "what was read was never written");
+            if (b.base_offset > next && (next < m->hole_from || b.base_offset > m->hole_to))
+                wrong(u, "a read left out what nobody dropped");
+            next = batch_last_offset(&b) + 1;
             s = slice_of(s.data + b.size_bytes, s.len - b.size_bytes);
         }
     }
@@ -150,6 +154,53 @@ static void do_trim(struct uni *u, void *arg)
     t->model = &u->models[i];
     t->start = to;
     t->barrier.fn = trim_durable;
+    list_init(&t->link);
+    list_push_back(&u->trims, &t->link);
+    journal_barrier(u->port, &t->barrier);
+}
+
+static void drop_durable(struct journal_barrier *barrier, int err)
+{
+    struct trim *t = CONTAINER_OF(barrier, struct trim, barrier);
+    if (err == 0) {
+        t->model->gone_from = t->from;
+        t->model->gone_to = t->to;
+    }
+    list_remove(&t->link);
+    mem_free(t);
+}
+
+// Drops what lies in a range that begins where an older one does, and reaches as far as it or
+// further: so the model needs one range only.
+static void do_drop(struct uni *u, void *arg)
+{
+    int i = *(int *)arg;
+    struct model *m = &u->models[i];
+    struct log *log = u->logs[i];
+    int64_t start = log_start_offset(log), end = log_high_watermark(log);
+    if (m->hole_to == 0)
+        m->hole_from = prng_range(&u->prng, start, end);
+    int64_t to = prng_range(&u->prng, m->hole_from, end > m->hole_from ? end : m->hole_from);
+    if (to < m->hole_to)
+        to = m->hole_to;
+    int64_t last = 0; // the active one stays, though all of it may lie in the range
+    for (uint32_t k = 0; k < log->segments_count; k++) {
+        const struct segment *s = &log->segments[k];
+        if (s->state != SEGMENT_ACTIVE && s->last_offset < to)
+            last = s->last_offset + 1;
+    }
+    int dropped = log_drop_segments(log, m->hole_from, to);
+    if (dropped < 0)
+        wrong(u, "a drop failed");
+    if (dropped <= 0)
+        return;
+    u->drops_count++;
+    m->hole_to = to;
+    struct trim *t = mem_zalloc(sizeof *t);
+    t->model = m;
+    t->from = m->hole_from;
+    t->to = last;
+    t->barrier.fn = drop_durable;
     list_init(&t->link);
     list_push_back(&u->trims, &t->link);
     journal_barrier(u->port, &t->barrier);
@@ -231,13 +282,15 @@ static void step(struct uni *u)
     uint64_t dice = prng_below(&u->prng, 100);
     if (dice < 55)
         (void)on(u, u->shard, do_append, &log);
-    else if (dice < 85)
+    else if (dice < 82)
         (void)on(u, u->shard, do_read, &log);
-    else if (dice < 87)
+    else if (dice < 84)
         (void)on(u, u->shard, do_trim, &log);
-    else if (dice < 92)
+    else if (dice < 87)
+        (void)on(u, u->shard, do_drop, &log);
+    else if (dice < 94)
         (void)on(u, u->shard, do_cut, NULL);
-    else if (dice < 96 && !u->crashed)
+    else if (dice < 97 && !u->crashed)
         (void)sim_run_until(u->sim, sim_now_ns(u->sim) + (int64_t)prng_below(&u->prng, 20000000),
                             NULL, NULL);
     else if (dice < 98)
@@ -281,7 +334,7 @@ static void uni_destroy(struct uni *u)
 }
 
 struct totals {
-    uint64_t crashes, acks, reads, cuts, hash;
+    uint64_t crashes, acks, reads, cuts, drops, hash;
 };
 
 static const char *run(uint64_t seed, struct totals *totals)
@@ -298,6 +351,7 @@ static const char *run(uint64_t seed, struct totals *totals)
     totals->acks += u->acks_count;
     totals->reads += u->reads_count;
     totals->cuts += u->cuts_installed;
+    totals->drops += u->drops_count;
     totals->hash = sim_hash(u->sim);
     const char *found = u->wrong;
     uni_destroy(u);
@@ -319,12 +373,14 @@ static void test_seeds(void **state)
             assert_int_equal(totals.hash, hash);
         }
     }
-    print_message("crashes %llu, appends %llu, reads %llu, checkpoints %llu\n",
+    print_message("crashes %llu, appends %llu, reads %llu, checkpoints %llu, drops %llu\n",
                   (unsigned long long)totals.crashes, (unsigned long long)totals.acks,
-                  (unsigned long long)totals.reads, (unsigned long long)totals.cuts);
+                  (unsigned long long)totals.reads, (unsigned long long)totals.cuts,
+                  (unsigned long long)totals.drops);
     assert_true(totals.crashes > 300);
     assert_true(totals.cuts > 120);
     assert_true(totals.reads > 1000);
+    assert_true(totals.drops > 50);
 }
 
 static void test_planted_bugs(void **state)

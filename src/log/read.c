@@ -66,7 +66,7 @@ static void piece_add(struct log_read *read, struct blob_piece piece)
 static void read_tail(struct log *log, struct log_read *read)
 {
     int64_t end = visible_end(log);
-    for (uint64_t n = tail_find(&log->tail, read->offset); n < log->tail.end; n++) {
+    for (uint64_t n = tail_find(&log->tail, read->next_offset); n < log->tail.end; n++) {
         const struct tail_entry *e = tail_at(&log->tail, n);
         if (e->base_offset >= end || read->pieces_count == LOG_READ_PIECES_MAX)
             break;
@@ -91,6 +91,8 @@ static void read_release(struct job *job)
     mem_free(r);
 }
 
+static int read_there(struct log *log, struct log_read *read);
+
 static void read_answer(struct job *job)
 {
     struct read_job *r = CONTAINER_OF(job, struct read_job, job);
@@ -99,6 +101,14 @@ static void read_answer(struct job *job)
     int err = job->log->deleted ? ERR_UNKNOWN_TOPIC_OR_PARTITION : job->err;
     if (err == 0 && read->offset < job->log->start_offset)
         err = ERR_OFFSET_OUT_OF_RANGE; // trimmed meanwhile
+    bool dropped = err == ERR_OFFSET_OUT_OF_RANGE && read->offset >= job->log->start_offset &&
+                   log_segment_at(job->log, r->part.segment) == NULL;
+    if (dropped) { // what the reader looked for has become a hole
+        err = read_there(job->log, read);
+        if (err != ERR_AGAIN)
+            read->done(read, err);
+        return;
+    }
     if (err == ERR_CORRUPT_MESSAGE)
         store->stats.crc_errors++;
     if (err == 0) {
@@ -107,17 +117,18 @@ static void read_answer(struct job *job)
             piece_push(read, r->piece);
         r->piece.blob = r->piece.len > 0 ? NULL : r->piece.blob; // its reference moved
         read->bytes = (uint32_t)r->piece.len;
-        read->next_offset = r->piece.len > 0 ? r->next_offset : read->offset;
+        read->next_offset = r->piece.len > 0 ? r->next_offset : r->offset;
         store->stats.cold_read_bytes += read->bytes;
     }
     store->stats.cold_reads++;
     read->done(read, err);
 }
 
-static void read_cold(struct log *log, struct log_read *read)
+static void read_cold(struct log *log, struct log_read *read, int64_t offset)
 {
-    const struct segment *s = &log->segments[log_segment_index(log, read->offset)];
-    ASSERT(s->base_offset <= read->offset);
+    const struct segment *s = &log->segments[log_segment_index(log, offset)];
+    ASSERT(s->base_offset <= offset);
+    ASSERT(s->last_offset >= offset);
     struct read_job *r = mem_zalloc(sizeof *r);
     r->job.log = log;
     r->job.files = &log->store->reader_files;
@@ -125,12 +136,34 @@ static void read_cold(struct log *log, struct log_read *read)
     r->job.answer = read_answer;
     r->job.release = read_release;
     r->read = read;
-    r->part = log_cold_part(log, s, read->offset);
+    r->part = log_cold_part(log, s, offset);
     ASSERT(r->part.end_bytes > 0);
-    r->offset = read->offset;
+    r->offset = offset;
     r->max_bytes = read->max_bytes;
     r->at_least_one = read->at_least_one;
     job_post(&r->job, log->store->o.reader);
+}
+
+static bool tail_holds(const struct log *log, int64_t offset)
+{
+    return !tail_empty(&log->tail) && tail_at(&log->tail, log->tail.first)->base_offset <= offset;
+}
+
+// From the offset, or from where the hole ends in which it lies.
+static int read_there(struct log *log, struct log_read *read)
+{
+    int64_t offset = read->offset;
+    if (!tail_holds(log, offset))
+        offset = log_offset_there(log, offset);
+    read->next_offset = offset;
+    if (offset >= visible_end(log))
+        return 0;
+    if (tail_holds(log, offset)) {
+        read_tail(log, read);
+        return 0;
+    }
+    read_cold(log, read, offset);
+    return ERR_AGAIN;
 }
 
 int log_read(struct log *log, struct log_read *read)
@@ -146,16 +179,7 @@ int log_read(struct log *log, struct log_read *read)
     // yet.
     if (read->offset < log->start_offset || read->offset > log->end_offset)
         return ERR_OFFSET_OUT_OF_RANGE;
-    if (read->offset >= visible_end(log))
-        return 0;
-    bool tail = !tail_empty(&log->tail) &&
-                tail_at(&log->tail, log->tail.first)->base_offset <= read->offset;
-    if (tail) {
-        read_tail(log, read);
-        return 0;
-    }
-    read_cold(log, read);
-    return ERR_AGAIN;
+    return read_there(log, read);
 }
 
 void log_read_release(struct log_read *read)

@@ -348,9 +348,23 @@ static int replay_start(struct log *log, const struct journal_replayed *frame, b
     return 0;
 }
 
+static int replay_drop(struct log *log, const struct journal_replayed *frame, bool *out_applied)
+{
+    struct log_key key;
+    int64_t from, to, first, end;
+    int err = frame_drop_get(frame->head, &key, &from, &to);
+    if (err != 0)
+        return err;
+    *out_applied = log_drop_live(log, from, to, &first, &end) > 0;
+    log->touched |= *out_applied;
+    return 0;
+}
+
 int log_replay(struct log *log, const struct journal_replayed *frame, struct batch *out_batch,
                bool *out_applied)
 {
+    if (frame->kind == JOURNAL_LOG_DROP)
+        return replay_drop(log, frame, out_applied);
     if (frame->kind == JOURNAL_LOG_START)
         return replay_start(log, frame, out_applied);
     if (frame->kind != JOURNAL_BATCH && frame->kind != JOURNAL_REFERENCE)

@@ -40,11 +40,27 @@ struct remove_job {
     int64_t base_offset;
 };
 
+// The reader may still hold them open, and what is open takes room.
+static int close_work(struct job *job)
+{
+    struct remove_job *r = CONTAINER_OF(job, struct remove_job, job);
+    for (int kind = 0; kind < FILE_KINDS; kind++) {
+        struct file_key file = {
+            .log = job->log->key, .base_offset = r->base_offset, .kind = (enum file_kind)kind};
+        files_close(job->files, &file);
+    }
+    return 0;
+}
+
 static int remove_work(struct job *job)
 {
     struct remove_job *r = CONTAINER_OF(job, struct remove_job, job);
     return segment_remove_files(job->files, &job->log->key, r->base_offset);
 }
+
+static void close_answer(struct job *job);
+static void post_one(struct log *log, int64_t base_offset, int (*work)(struct job *job),
+                     void (*answer)(struct job *job), bool writer);
 
 static void remove_answer(struct job *job)
 {
@@ -54,11 +70,9 @@ static void remove_answer(struct job *job)
         store_fail(log->store, job->err, "remove segment");
         return;
     }
-    for (uint32_t i = 0; i < log->doomed_count; i++) {
-        if (log->doomed[i].base_offset == r->base_offset)
-            segment_become(&log->doomed[i], SEGMENT_GONE);
-    }
-    log_mark_dirty(log); // the tombstone
+    log_doomed_gone(log, r->base_offset);
+    if (!log->deleted)
+        post_one(log, r->base_offset, close_work, close_answer, false);
 }
 
 static void remove_release(struct job *job)
@@ -66,25 +80,59 @@ static void remove_release(struct job *job)
     mem_free(CONTAINER_OF(job, struct remove_job, job));
 }
 
-// The start is durable up to `start`: files of what lies below may go. A write job may still be on
-// its way to the writer; it comes first, so the removal has the last word.
+static void close_answer(struct job *job)
+{
+    (void)job;
+}
+
+static void post_one(struct log *log, int64_t base_offset, int (*work)(struct job *job),
+                     void (*answer)(struct job *job), bool writer)
+{
+    struct log_store *store = log->store;
+    struct remove_job *r = mem_zalloc(sizeof *r);
+    r->job.log = log;
+    r->job.files = writer ? &store->writer_files : &store->reader_files;
+    r->job.work = work;
+    r->job.answer = answer;
+    r->job.release = remove_release;
+    r->base_offset = base_offset;
+    job_post(&r->job, writer ? store->o.writer : store->o.reader);
+}
+
+// A write job may still be on its way to the writer; it comes first, so the removal has the last
+// word.
+void log_remove_segment(struct log *log, struct segment *s)
+{
+    ASSERT(s->state == SEGMENT_DOOMED);
+    if (s->removing)
+        return;
+    ASSERT(log_segment_at(log, s->base_offset) == NULL); // no reader finds it any more
+    s->removing = true;
+    post_one(log, s->base_offset, remove_work, remove_answer, true);
+}
+
+// The start is durable up to `start`: files of what lies below may go.
 void log_remove_doomed(struct log *log, int64_t start)
 {
     for (uint32_t i = 0; i < log->doomed_count; i++) {
         struct segment *s = &log->doomed[i];
-        if (s->state != SEGMENT_DOOMED || s->removing || s->last_offset >= start)
-            continue;
-        ASSERT(log_segment_at(log, s->base_offset) == NULL); // no reader finds it any more
-        s->removing = true;
-        struct remove_job *r = mem_zalloc(sizeof *r);
-        r->job.log = log;
-        r->job.files = &log->store->writer_files;
-        r->job.work = remove_work;
-        r->job.answer = remove_answer;
-        r->job.release = remove_release;
-        r->base_offset = s->base_offset;
-        job_post(&r->job, log->store->o.writer);
+        if (s->state == SEGMENT_DOOMED && s->last_offset < start)
+            log_remove_segment(log, s);
     }
+}
+
+// Its files are removed. What a snapshot may still name needs a tombstone in the next one.
+void log_doomed_gone(struct log *log, int64_t base_offset)
+{
+    for (uint32_t i = 0; i < log->doomed_count; i++) {
+        if (log->doomed[i].base_offset != base_offset)
+            continue;
+        segment_become(&log->doomed[i], SEGMENT_GONE);
+        if (log->doomed[i].buried)
+            segments_remove(log->doomed, &log->doomed_count, i);
+        break;
+    }
+    log_mark_dirty(log);
 }
 
 // ---- the start offset
@@ -98,21 +146,27 @@ static void drop_doomed_tail(struct log *log)
         log_tail_pop(log);
 }
 
+void log_doom_segment(struct log *log, uint32_t index, bool dropped)
+{
+    struct segment *s = &log->segments[index];
+    ASSERT(s->state != SEGMENT_ACTIVE);
+    ASSERT(s->last_offset < log->high_watermark);
+    segment_become(s, SEGMENT_DOOMED);
+    s->emitted = false;
+    s->dropped = dropped;
+    ASSERT(log->size_bytes >= s->size_bytes);
+    log->size_bytes -= s->size_bytes;
+    struct segment doomed = *s;
+    doomed.pending = NULL;
+    doomed.pending_count = doomed.pending_cap = 0;
+    segments_insert(&log->doomed, &log->doomed_count, &log->doomed_cap, &doomed);
+    segments_remove(log->segments, &log->segments_count, index);
+}
+
 void log_doom(struct log *log, bool durable)
 {
-    while (log->segments_count > 1 && log->segments[0].last_offset < log->start_offset) {
-        struct segment *s = &log->segments[0];
-        ASSERT(s->state != SEGMENT_ACTIVE);
-        segment_become(s, SEGMENT_DOOMED);
-        s->emitted = false;
-        ASSERT(log->size_bytes >= s->size_bytes);
-        log->size_bytes -= s->size_bytes;
-        struct segment doomed = *s;
-        doomed.pending = NULL;
-        doomed.pending_count = doomed.pending_cap = 0;
-        segments_insert(&log->doomed, &log->doomed_count, &log->doomed_cap, &doomed);
-        segments_remove(log->segments, &log->segments_count, 0);
-    }
+    while (log->segments_count > 1 && log->segments[0].last_offset < log->start_offset)
+        log_doom_segment(log, 0, false);
     drop_doomed_tail(log);
     log_epochs_trim(log);
     log_mark_dirty(log);

@@ -20,7 +20,7 @@
 #include "io/sim.h"
 #include "log/log_int.h"
 
-enum { LOGS = 3, BATCHES_MAX = 4096, CUTS_MAX = 32, STEPS = 250 };
+enum { LOGS = 3, BATCHES_MAX = 4096, CUTS_MAX = 32, STEPS = 600 };
 
 struct known { // a batch as it was sent
     int64_t base_offset, last_offset;
@@ -32,6 +32,8 @@ struct model {
     size_t count;
     int64_t acked, seen; // a crash must not take back what lies below
     int64_t start_asked, start_acked;
+    int64_t hole_from, hole_to; // what may have been dropped: one range, which grows
+    int64_t gone_from, gone_to; // and what was, durably: no crash brings it back
 };
 
 struct ack {
@@ -46,6 +48,7 @@ struct trim {
     struct list link;
     struct model *model;
     int64_t start;
+    int64_t from, to; // a drop; else 0, 0
 };
 
 struct uni {
@@ -71,7 +74,7 @@ struct uni {
     struct list acks, trims;
     struct prng prng;
     const char *wrong; // what a checker found
-    uint64_t crashes, acks_count, reads_count, cuts_installed;
+    uint64_t crashes, acks_count, reads_count, cuts_installed, drops_count;
 };
 
 static void wrong(struct uni *u, const char *what)
@@ -212,7 +215,7 @@ static void recover(struct uni *u, void *arg)
         .fatal = store_fatal,
         .arg = u,
     };
-    const struct log_options lo = {.segment_bytes = 60000,
+    const struct log_options lo = {.segment_bytes = 12000,
                                    .segment_ms = -1,
                                    .index_interval_bytes = 1000,
                                    .retention_bytes = -1,
@@ -268,6 +271,24 @@ static struct io *actor(struct uni *u, const char *name, enum io_kind kind)
     return io;
 }
 
+// What was dropped stays so; what nobody dropped is there.
+static void check_holes(struct uni *u, int i)
+{
+    const struct model *m = &u->models[i];
+    const struct log *log = u->logs[i];
+    int64_t at = log->start_offset;
+    for (uint32_t k = 0; k <= log->segments_count; k++) {
+        const struct segment *s = k < log->segments_count ? &log->segments[k] : NULL;
+        int64_t base = s != NULL ? s->base_offset : log->end_offset;
+        if (base > at && (at < m->hole_from || base > m->hole_to))
+            wrong(u, "records are missing that nobody dropped");
+        if (s != NULL && s->state != SEGMENT_ACTIVE && base >= m->gone_from &&
+            s->last_offset < m->gone_to)
+            wrong(u, "dropped records came back");
+        at = s != NULL && s->last_offset + 1 > at ? s->last_offset + 1 : at;
+    }
+}
+
 // After a crash the log may have more than was acknowledged, never less, and what it has is what
 // was sent.
 static void check_recovered(struct uni *u, int i)
@@ -288,6 +309,7 @@ static void check_recovered(struct uni *u, int i)
         wrong(u, "half a batch");
     m->start_asked = start;
     m->start_acked = start;
+    check_holes(u, i);
 }
 
 static void start(struct uni *u)

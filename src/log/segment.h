@@ -68,6 +68,9 @@ struct segment {
     uint32_t cut_bytes; // its size when the cut under way named it
     bool dirty;         // written since it was last synced
     bool removing;      // its files are on their way out
+    bool tidying;       // by the job that tidies the log
+    bool dropped;       // doomed by log_drop_segments, not by the start offset
+    bool buried;        // and a snapshot that is installed knows that it is gone
     bool emitted;       // the cut under way names it, as active or by a record of its own
     bool recorded;      // by a record of its own
 };

@@ -18,7 +18,6 @@ struct tidy_job {
     struct job job;
     struct known_segment *known;
     size_t count;
-    int64_t first_live; // when it was asked for
     bool background;
 };
 
@@ -119,11 +118,9 @@ static void tidy_answer(struct job *job)
         return;
     }
     log->tidy = true;
-    for (uint32_t i = 0; i < log->doomed_count; i++) {
-        struct segment *s = &log->doomed[i];
-        if (s->state == SEGMENT_DOOMED && !s->removing && s->base_offset < t->first_live)
-            segment_become(s, SEGMENT_GONE); // its files were not among the known ones
-    }
+    for (uint32_t i = log->doomed_count; i-- > 0;)
+        if (log->doomed[i].tidying) // its files were not among the known ones
+            log_doomed_gone(log, log->doomed[i].base_offset);
     store_cut_step(log);
     if (!log->writing && !log->deleted)
         log_write(log, false);
@@ -166,7 +163,11 @@ void log_tidy(struct log *log, bool background)
     t->known = known_of(log);
     t->count = log->segments_count;
     t->background = background;
-    t->first_live = log->segments_count > 0 ? log->segments[0].base_offset : INT64_MAX;
+    for (uint32_t i = 0; i < log->doomed_count; i++) {
+        struct segment *s = &log->doomed[i];
+        s->tidying = s->state == SEGMENT_DOOMED && !s->removing;
+        s->removing |= s->tidying;
+    }
     if (background)
         log->store->tidy_active++;
     log->writing = true;

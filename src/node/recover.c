@@ -209,7 +209,8 @@ static int frame_of_log(struct node *node, const struct journal_replayed *frame)
     if (err != 0)
         return err;
     p->touched |= applied;
-    if (!applied || frame->kind == JOURNAL_LOG_START || batch.producer_id < 0)
+    bool records = frame->kind == JOURNAL_BATCH || frame->kind == JOURNAL_REFERENCE;
+    if (!applied || !records || batch.producer_id < 0)
         return 0;
     if (p->producers == NULL)
         p->producers = producers_create(p->shard->hash_seed);
@@ -241,7 +242,7 @@ static int frame_apply(void *arg, const struct journal_replayed *frame)
         return record_apply(node, &record);
     }
     if (frame->kind == JOURNAL_BATCH || frame->kind == JOURNAL_REFERENCE ||
-        frame->kind == JOURNAL_LOG_START)
+        frame->kind == JOURNAL_LOG_START || frame->kind == JOURNAL_LOG_DROP)
         return frame_of_log(node, frame);
     if (frame->kind == JOURNAL_LEASE)
         return frame_of_queue(node, frame);
