@@ -271,18 +271,17 @@ static bool retry_due(struct queue *q, int64_t now_ns)
     return true;
 }
 
-static void queue_rounds(struct queue *q, uint32_t *out_records)
+static uint32_t queue_rounds(struct queue *q)
 {
     struct round *round = &q->queues->round;
     int64_t now_ms = queues_now_ms(q->queues);
     enum step last = STEP_MORE;
-    uint64_t before = q->counts.delivered;
-    for (uint32_t i = 0; i < QUEUE_ROUND_MAX && last == STEP_MORE; i++) {
+    uint32_t steps = 0;
+    for (; steps < QUEUE_ROUND_MAX && last == STEP_MORE; steps++) {
         if (round->count == QUEUE_ROUND_MAX)
             break;
         last = step(q, now_ms);
     }
-    *out_records = (uint32_t)(q->counts.delivered - before);
     round_deliver(q);
     if (last == STEP_MORE)
         queue_activate(q);
@@ -292,12 +291,13 @@ static void queue_rounds(struct queue *q, uint32_t *out_records)
         fail_gets(q, ERR_NOT_FOUND);
     else if (q->read_err != 0)
         fail_gets(q, q->read_err);
+    return steps;
 }
 
 uint32_t queue_run(struct queue *q)
 {
     int64_t now_ns = queues_now_ns(q->queues);
-    uint32_t records = 0;
+    uint32_t work = 1;
     ASSERT(q->queues->ending);
     ASSERT(!q->running);
     ASSERT(q->queues->round.count == 0);
@@ -306,7 +306,7 @@ uint32_t queue_run(struct queue *q)
         level_follow_log(&q->levels[i]);
     if (retry_due(q, now_ns)) {
         queue_bury(q);
-        queue_rounds(q, &records);
+        work += queue_rounds(q);
     } else if (q->read_err != 0) {
         fail_gets(q, q->read_err);
     }
@@ -321,7 +321,7 @@ uint32_t queue_run(struct queue *q)
     ASSERT(q->grants == 0);
     ASSERT(q->queues->round.count == 0);
     q->running = false;
-    return records;
+    return work;
 }
 
 // ---- one message at a time

@@ -228,8 +228,10 @@ static void cut_all(struct queues *queues, struct buf *out)
 {
     LIST_FOR (it, &queues->by_id.order) {
         const struct queue *q = CONTAINER_OF(it, struct queue, node.order);
-        for (uint32_t i = 0; i < q->levels_count && q->durable; i++)
-            cut_level(queues, &q->levels[i], out);
+        for (uint32_t i = 0; i < q->levels_count && q->durable; i++) {
+            if (q->levels[i].set.next > 0) // else it is as a new one is
+                cut_level(queues, &q->levels[i], out);
+        }
     }
 }
 

@@ -306,7 +306,8 @@ void level_start(struct level *level, bool clean)
         }
         if (!clean)
             lease_suspect(&level->set, log_end_offset(level->log));
-        dirty_mark(level->queue->queues, &level->dirty);
+        if (level->set.next > 0)
+            dirty_mark(level->queue->queues, &level->dirty);
     }
     lease_check(&level->set);
     level->seen = level->set.next;

@@ -16,11 +16,12 @@
 
 #define NS_PER_MS 1000000
 
-#define QUEUE_ROUND_MAX    256U         // records that a queue hands out in a turn
-#define QUEUE_TURN_MAX     4096U        // records that a shard's queues hand out in a turn
-#define QUEUE_LETTERS_MAX  256U         // dead letters of a queue on their way
-#define QUEUE_READS_MAX    64U          // cold reads of a shard's queues on their way
-#define QUEUE_RANGES_MAX   4096U        // in one frame
+#define QUEUE_ROUND_MAX    256U  // records that a queue hands out in a turn
+#define QUEUE_TURN_MAX     4096U // records that a shard's queues hand out in a turn
+#define QUEUE_LETTERS_MAX  256U  // dead letters of a queue on their way
+#define QUEUE_READS_MAX    64U   // cold reads of a shard's queues on their way
+#define QUEUE_RANGES_MAX   4096U // in one frame
+#define QUEUE_WINDOWS_MIN  (1U << 20)
 #define QUEUE_WINDOWS_MAX  (32U << 20)  // bytes that the windows of a shard hold
 #define QUEUE_READ_MIN     (16U << 10)  // bytes of a first read; it doubles while reading goes on
 #define QUEUE_READ_MAX     (256U << 10) // bytes of a read
@@ -174,7 +175,7 @@ struct queues {
     struct list void_gets;     // likewise
     struct list dirty, cutting;
     struct list windows, reads, starved;
-    size_t windows_bytes;
+    size_t windows_bytes, windows_max;
     uint32_t reads_open;
     struct list letters;
     struct io_msg wake;
@@ -223,7 +224,7 @@ struct head { // the first available record of a level
 // 1: there is one. 0: nothing is available. ERR_AGAIN: later, the queue will be made active.
 int level_head(struct level *level, struct head *out);
 struct window *level_window(struct level *level, int64_t offset);
-uint32_t queue_run(struct queue *queue); // how many records were handed out
+uint32_t queue_run(struct queue *queue); // how much was done: about one per record
 void round_forget(struct queues *queues, const struct queue_consumer *consumer);
 
 // ---- ttl.c

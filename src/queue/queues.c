@@ -46,6 +46,15 @@ void queues_wake(struct queues *queues)
     io_post(queues->shard, &queues->wake);
 }
 
+// A small part of all memory, since every shard has as much.
+static size_t windows_max(const struct budget *budget)
+{
+    int64_t part = budget == NULL ? QUEUE_WINDOWS_MAX : budget->limit_bytes / 128;
+    if (part < QUEUE_WINDOWS_MIN)
+        return QUEUE_WINDOWS_MIN;
+    return part > QUEUE_WINDOWS_MAX ? QUEUE_WINDOWS_MAX : (size_t)part;
+}
+
 struct queues *queues_create(const struct queues_options *options)
 {
     struct queues *qs = mem_zalloc(sizeof *qs);
@@ -59,6 +68,7 @@ struct queues *queues_create(const struct queues_options *options)
                             &qs->letters};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         list_init(heads[i]);
+    qs->windows_max = windows_max(options->budget);
     buf_init(&qs->frame, (size_t)1 << 30); // a set of ten million exceptions takes 40 MB
     qs->wake.run = wake_run;
     return qs;
@@ -149,12 +159,12 @@ static void tell_void_gets(struct queues *queues)
 static void run_active(struct queues *queues)
 {
     struct list now;
-    uint32_t records = 0;
+    uint32_t work = 0;
     list_init(&now);
     list_splice_back(&now, &queues->active);
     struct list *it;
-    while (records < QUEUE_TURN_MAX && (it = list_pop_front(&now)) != NULL)
-        records += queue_run(CONTAINER_OF(it, struct queue, active_link));
+    while (work < QUEUE_TURN_MAX && (it = list_pop_front(&now)) != NULL)
+        work += queue_run(CONTAINER_OF(it, struct queue, active_link));
     // Who had no turn comes first in the next one.
     list_splice_back(&now, &queues->active);
     list_splice_back(&queues->active, &now);

@@ -45,7 +45,7 @@ struct rig {
     struct journal_recovery recovery;
     struct log_store *store;
     struct queues *queues;
-    struct budget tails, memory;
+    struct budget tails, memory, reads;
     struct slot slots[RIG_SLOTS];
     struct buf cuts[RIG_CUTS_MAX];
     size_t cuts_count;
@@ -54,6 +54,7 @@ struct rig {
     struct journal_barrier barrier;
     bool cutting, crashed, clean, failed_start;
     uint64_t tail_bytes_per_log;
+    int64_t reads_limit;
     uint64_t segment_bytes;
     // dead letters: what was asked
     struct queue_letter *letters[RIG_SEEN_MAX];
@@ -244,11 +245,13 @@ RIG void rig_recover(struct rig *rig, void *arg)
     (void)arg;
     if (io_mkdir(rig->opener, "journal") != 0 || io_sync_dir(rig->opener, ".") != 0)
         return;
+    budget_init(&rig->reads, rig->reads_limit, NULL);
     const struct log_store_options so = {.shard = rig->shard,
                                          .writer = rig->writer,
                                          .reader = rig->reader,
                                          .recovery = rig->opener,
                                          .tail_budget = &rig->tails,
+                                         .read_budget = &rig->reads,
                                          .tail_bytes_per_log = rig->tail_bytes_per_log,
                                          .write_min_bytes = 8000,
                                          .files_max = 8,
@@ -369,6 +372,7 @@ RIG void rig_bury(struct rig *rig)
     }
     assert_int_equal(budget_used(&rig->memory), 0);
     assert_int_equal(budget_used(&rig->tails), 0);
+    assert_int_equal(budget_used(&rig->reads), 0);
 }
 
 RIG void rig_restart(struct rig *rig, enum sim_crash_kind kind)
@@ -484,6 +488,7 @@ RIG struct rig *rig_create(uint64_t seed)
     budget_init(&rig->tails, 64 << 20, NULL);
     budget_init(&rig->memory, 64 << 20, NULL);
     rig->tail_bytes_per_log = 1U << 20;
+    rig->reads_limit = 64 << 20;
     rig->segment_bytes = 1U << 20;
     rig->machine = sim_machine_create(rig->sim, "server", true);
     return rig;

@@ -66,7 +66,7 @@ static void window_touch(struct window *w)
     struct queues *qs = w->queues;
     list_remove(&w->link);
     list_push_back(&qs->windows, &w->link);
-    while (qs->windows_bytes > QUEUE_WINDOWS_MAX) {
+    while (qs->windows_bytes > qs->windows_max) {
         struct window *oldest = CONTAINER_OF(list_first(&qs->windows), struct window, link);
         if (oldest == w)
             return;
@@ -139,10 +139,19 @@ static void failed(struct window *w, int err)
     queue_retry_at(q, queues_now_ns(q->queues) + QUEUE_RETRY_NS);
 }
 
+// What was read ahead is read again.
+static void windows_drop(struct queues *queues)
+{
+    struct list *it;
+    while ((it = list_first(&queues->windows)) != NULL)
+        window_clear(CONTAINER_OF(it, struct window, link));
+}
+
 // False: nothing came, and the queue will try again.
 static bool loaded(struct window *w)
 {
     if (w->read.bytes == 0) { // the readers' memory is used up: answers must leave first
+        windows_drop(w->queues);
         queue_retry_at(w->level->queue, queues_now_ns(w->queues) + QUEUE_SHORT_NS);
         return false;
     }

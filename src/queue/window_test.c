@@ -375,7 +375,31 @@ static void test_windows_are_bounded(void **state)
     rig_run_ms(rig, 3000);
     assert_int_equal(a.count, 12);
     assert_int_equal(b.count, 12);
-    assert_true(rig->queues->windows_bytes <= QUEUE_WINDOWS_MAX);
+    assert_true(rig->queues->windows_bytes <= rig->queues->windows_max);
+}
+
+// Others' windows have the readers' memory, and nobody reads: they give it up.
+static void test_readers_memory(void **state)
+{
+    (void)state;
+    rig->tail_bytes_per_log = 4000;
+    rig->reads_limit = 100000;
+    rig_restart(rig, SIM_KILL);
+    for (int slot = 0; slot < RIG_SLOTS; slot++) {
+        rig_declare(slot, false, 1, &rig_plain);
+        for (int i = 0; i < 10; i++) {
+            struct rig_publish p = {
+                .slot = slot, .text = "m", .count = 10, .pad = 900, .ttl_ms = -1};
+            rig_publish_as(&p);
+        }
+    }
+    rig_restart(rig, SIM_KILL); // every queue looks at its head
+    rig_run_ms(rig, 500);
+    struct rig_get get;
+    for (int slot = 0; slot < RIG_SLOTS; slot++) {
+        for (int i = 0; i < 100; i++)
+            assert_int_equal(rig_get(slot, &get, 3, true), 0);
+    }
 }
 
 static void test_gone_while_reading(void **state)
@@ -411,6 +435,7 @@ int main(void)
         TEST(test_records_deleted),
         TEST(test_read_fails),
         TEST(test_windows_are_bounded),
+        TEST(test_readers_memory),
         TEST(test_gone_while_reading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
