@@ -31,8 +31,10 @@ void amqp_conn_enter(struct amqp_conn *conn, enum amqp_conn_state state)
     ASSERT(conn->state < AMQP_CONN_STATES);
     ASSERT((conn_edges[conn->state] & BIT(state)) != 0);
     conn->state = (uint8_t)state;
-    if (state > AMQP_CONN_OPEN)
-        conn->since_ns = io_now_ns(conn->door->io);
+    if (state <= AMQP_CONN_OPEN)
+        return;
+    conn->since_ns = io_now_ns(conn->door->io);
+    conn->marked_bytes = conn->bytes_in;
 }
 
 // What must hold whenever a connection has been moved on.

@@ -28,6 +28,7 @@
 #define AMQP_DEAF_NS        (3 * INT64_C(1000000000))
 #define AMQP_MARK_NS        (30 * INT64_C(1000000000)) // in which what is unfinished brings
 #define AMQP_MARK_BYTES     (64U << 10)                // so many bytes, or ends
+#define AMQP_DISCARD_BYTES  (32U << 20)                // are thrown away of a connection that ends
 #define AMQP_BLOCKED_NS     INT64_C(1000000000)        // held back for so long, a client is told
 #define AMQP_READ_BYTES     (64U << 10)
 #define AMQP_SCRATCH_BYTES  (AMQP_READ_BYTES + AMQP_FRAME_MAX + 8U)

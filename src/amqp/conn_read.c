@@ -205,6 +205,8 @@ static bool conn_recv(struct amqp_conn *conn, bool *out_more)
     shard_counters(conn->door->shard)->bytes_in += (uint64_t)n;
     conn->bytes_in += (uint64_t)n;
     conn->heard_ns = io_now_ns(conn->door->io);
+    if (conn->state > AMQP_CONN_OPEN && conn->bytes_in - conn->marked_bytes > AMQP_DISCARD_BYTES)
+        return false;
     if (held > 0)
         memcpy(scratch, conn->held, held);
     size_t len = held + (size_t)n;

@@ -16,7 +16,7 @@ STORAGE_ERROR = 56
 
 def refused(server, *words, user=None):
     """Starts a further server that must end by itself, soon, with a message of these words."""
-    command = [server.binary(), 'serve', '--data', server.data, '--kafka', '127.0.0.1:0']
+    command = [server.binary(), 'serve', '--data', server.data, '--kafka', '127.0.0.1:0', '--amqp', 'none']
     if user is not None:
         command = ['setpriv', f'--reuid={user}', f'--regid={user}', '--clear-groups', *command]
     began = time.monotonic()

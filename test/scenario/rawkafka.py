@@ -227,7 +227,7 @@ class Server:
         self.home = tempfile.mkdtemp(prefix='weir-', dir=os.environ.get('WEIR_TEST_DIR'))
         self.data = data or os.path.join(self.home, 'data')
         self.options, self.wrap, self.env, self.process = list(options), list(wrap), env, None
-        self.address = None
+        self.address, self.addresses = None, {}
         self.start()
 
     def binary(self):
@@ -240,7 +240,7 @@ class Server:
         log = open(os.path.join(self.home, 'log'), 'ab')
         self.process = subprocess.Popen(
             [*self.wrap, self.binary(), 'serve', '--data', self.data, '--kafka', self.address or '127.0.0.1:0',
-             '--addr-file', addr, *self.options], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+             '--amqp', 'none', '--addr-file', addr, *self.options], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             env={**os.environ, **(self.env or {})})
         log.close()
         end = time.monotonic() + seconds
@@ -251,7 +251,8 @@ class Server:
                 raise AssertionError('the server does not start: ' + self.log()[-500:])
             time.sleep(0.002)
         with open(addr, encoding='utf-8') as f:
-            self.address = f.readline().strip().split('=', 1)[1]
+            self.addresses = dict(line.strip().split('=', 1) for line in f)
+        self.address = self.addresses['kafka']
         return True
 
     def log(self):

@@ -9,10 +9,12 @@ import sys
 import time
 import traceback
 
+import amqp_strangers
 import host
 import strangers
 from rawkafka import Skip
 
+TESTS = host.TESTS + strangers.TESTS + amqp_strangers.TESTS
 LIMIT_S = 90
 AT_ONCE = 3
 
@@ -22,7 +24,7 @@ def too_long(*_):
 
 
 def run(name):
-    test = next(t for t in strangers.TESTS + host.TESTS if t.__name__ == name)
+    test = next(t for t in TESTS if t.__name__ == name)
     signal.signal(signal.SIGALRM, too_long)
     signal.alarm(LIMIT_S)
     began = time.monotonic()
@@ -37,7 +39,7 @@ def run(name):
 
 
 def main():
-    names = [t.__name__ for t in host.TESTS + strangers.TESTS]
+    names = [t.__name__ for t in TESTS]
     for name in sys.argv[1:]:
         if name not in names:
             sys.exit(f'there is no scenario {name}; there are: {" ".join(names)}')

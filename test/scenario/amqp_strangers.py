@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What strangers send to the AMQP door, over real sockets to a real server: lengths that lie, by the ten thousand; a byte
+now and then; bodies that promise much, bring too much or stop; deliveries and answers never read; half-open states in a
+loop. In each case the same three things are asked: does memory stay flat, do others notice nothing, does it end."""
+
+import socket
+import struct
+import threading
+import time
+
+from rawamqp import (BODY, GREETING, LOGIN, Amqp, Server, consume, content_header, declare, frame, method, publish,
+                     publish_method, qos, serves, short, start_ok)
+from rawkafka import expect
+from strangers import closed, descriptors, flat
+
+MB = 1 << 20
+
+
+class Neighbour:
+    """A client that publishes with confirms all the while, and remembers the longest it had to wait."""
+
+    def __init__(self, server):
+        self.conn = Amqp(server).open()
+        self.conn.confirm()
+        self.conn.declare('neighbour')
+        self.slowest, self.done, self.error, self.stopping = 0.0, 0, None, False
+        self.thread = threading.Thread(target=self.work, daemon=True)
+        self.thread.start()
+
+    def work(self):
+        try:
+            while not self.stopping:
+                began = time.monotonic()
+                self.conn.publish('neighbour', b'ordinary')
+                self.slowest = max(self.slowest, time.monotonic() - began)
+                self.done += 1
+                time.sleep(0.01)
+        except (OSError, EOFError, AssertionError) as e:
+            self.error = e
+
+    def end(self, seconds=2.0):
+        self.stopping = True
+        self.thread.join(30)
+        expect(self.error is None, f'a neighbour was hurt: {self.error}')
+        expect(self.done > 0 and self.slowest < seconds, f'a neighbour waited {self.slowest:.1f} s')
+        self.conn.close()
+
+
+def raw(server, data=b''):
+    host, port = server.amqp.rsplit(':', 1)
+    sock = socket.create_connection((host, int(port)), 20)
+    if data:
+        sock.sendall(data)
+    return sock
+
+
+def many(server, count, kinds):
+    """Many sockets that send one of these each; from several addresses of loopback, which has ports enough for each."""
+    host, port = server.amqp.rsplit(':', 1)
+    socks = []
+    for i in range(count):
+        sock = socket.socket()
+        sock.bind((f'127.0.0.{2 + i // 5000}', 0))
+        sock.connect((host, int(port)))
+        sock.settimeout(0.2)
+        try:
+            sock.sendall(kinds[i % len(kinds)])
+        except OSError:
+            pass
+        socks.append(sock)
+    return socks
+
+
+def amqp_lying_lengths():
+    """10,000 sockets hold a length that buys nothing: before the greeting, before the login, the largest that is allowed
+    there, and after the login that of a whole frame, with a few bytes of what it promises."""
+    count = 10000
+    descriptors(count + 500)
+    early = [b'\x7f\xff\xff\xff\xff', b'\x16\x03\x01\0\xff', GREETING + b'\1\0\0\x7f\xff\xff\xff',
+             GREETING + b'\1\0\0\xff\xff\xff\xff', GREETING + b'\1\0\0\0\0\x0f\xff\0\x0a']
+    late = [GREETING + LOGIN + b'\1\0\1\0\1\xff\xf0\0\x32', GREETING + LOGIN + b'\3\0\1\0\1\xff\xf0' + b'x' * 100]
+    with Server() as server:
+        neighbour = Neighbour(server)
+        before = server.resident_mb()
+        said = []
+        for name, kinds, sockets in (('before the login', early, count), ('after it', late, 2000)):
+            socks = many(server, sockets, kinds)
+            time.sleep(0.5)
+            said.append(f'{name} {flat(server, before, 150, name)}')
+            serves(server, name)
+            if name == 'before the login':
+                expect(all(closed(sock, 15) for sock in socks[:10] + socks[-10:]), 'a connection stays open')
+            for sock in socks:
+                sock.close()
+        neighbour.end(4.0)
+        expect(server.stop() == 0, 'no clean stop')
+        return '; '.join(said)
+
+
+def amqp_slow_bytes():
+    """A byte a second, in the handshake or in a frame, is ended in time; a client that only rests is not."""
+    with Server() as server:
+        neighbour = Neighbour(server)
+        resting = Amqp(server).open()
+        slow = [(raw(server), GREETING), (raw(server, GREETING), start_ok()), (raw(server, GREETING + start_ok()), LOGIN)]
+        late = Amqp(server).open()
+        slow.append((late.sock, method(1, 50, 10, b'\0\0' + short('q' * 200) + b'\0' + struct.pack('>I', 0))))
+        ends = {}
+        began = time.monotonic()
+        for i in range(45):
+            for n, (sock, data) in enumerate(slow):
+                if n in ends:
+                    continue
+                try:
+                    sock.sendall(data[i % len(data):i % len(data) + 1])
+                    if closed(sock, 0.01):
+                        ends[n] = time.monotonic() - began
+                except OSError:
+                    ends[n] = time.monotonic() - began
+            if len(ends) == len(slow):
+                break
+            time.sleep(1)
+        expect(len(ends) == len(slow), f'only {sorted(ends)} were ended in {time.monotonic() - began:.0f} s')
+        expect(all(ends[n] < 14 for n in range(3)), f'the handshake may last {ends}')
+        resting.declare('rest')
+        neighbour.end()
+        return 'ended after ' + ', '.join(f'{ends[n]:.0f}' for n in sorted(ends)) + ' s'
+
+
+def amqp_bodies():
+    """Bodies that promise 16 MiB and stop, by the hundred; that bring a gigabyte where ten bytes were promised; that
+    nobody may send."""
+    with Server('-X', 'weir.memory.bytes=268435456') as server:
+        neighbour = Neighbour(server)
+        before = server.resident_mb()
+        promise = publish_method(1, 'q') + content_header(1, 16 * MB)
+        stopped = []
+        for i in range(300):
+            conn = Amqp(server).open()
+            conn.send(promise + frame(BODY, 1, b'x' * 1000) + b'\3\0\1\0\1\xff\xf0' + b'y' * 5000)
+            stopped.append(conn)
+        said = flat(server, before, 80, 'promised')
+        much = Amqp(server).open()
+        sent = 0
+        try:
+            much.send(publish_method(1, 'q') + content_header(1, 10))
+            for _ in range(8000):
+                much.send(frame(BODY, 1, b'z' * 131064))
+                sent += 131064
+        except OSError:
+            pass
+        expect(sent < 100 * MB, f'{sent / MB:.0f} MB were taken for ten bytes')
+        for size in (16 * MB + 1, 1 << 62, 1 << 63, (1 << 64) - 1):
+            conn = Amqp(server).open()
+            conn.send(publish_method(1, 'q') + content_header(1, size))
+            expect(conn.closed_with() == 406, f'a body of {size} bytes')
+            conn.close()
+        flat(server, before, 100, 'sent')
+        serves(server, 'beside them')
+        expect(all(closed(conn.sock, 40) for conn in stopped[:5] + stopped[-5:]), 'a content that stopped is kept')
+        for conn in stopped:
+            conn.close()
+        neighbour.end(4.0)
+        expect(server.stop() == 0, 'no clean stop')
+        return f'{said}, {sent / MB:.0f} MB of a gigabyte sent'
+
+
+def amqp_unread():
+    """Deliveries without limit to clients that never read, and answers that nobody reads: each holds what a connection
+    may hold; the messages come to others when the deaf have gone."""
+    count, size = 2000, 20000
+    with Server('-X', 'weir.memory.bytes=268435456') as server:
+        conn = Amqp(server).open()
+        conn.confirm()
+        conn.declare('deaf')
+        for i in range(count):
+            conn.send(publish(1, 'deaf', struct.pack('>I', i) * (size // 4), True))
+        while conn.declare('deaf')[0] < count:
+            time.sleep(0.05)
+        neighbour = Neighbour(server)
+        before = server.resident_mb()
+        deaf = []
+        for i in range(40):
+            other = Amqp(server).open()
+            other.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            if i % 2 == 0:
+                other.send(qos(1, 0) + consume(1, 'deaf'))
+            else:
+                other.sock.settimeout(0.5)
+                try:
+                    other.send(declare(1, 'deaf', 3) * 200000)
+                except OSError:
+                    pass
+            deaf.append(other)
+        time.sleep(2)
+        said = flat(server, before, 120, 'deaf')
+        serves(server, 'beside them')
+        for other in deaf:
+            other.close()
+        conn.send(qos(1, 100) + consume(1, 'deaf'))
+        seen = set()
+        while len(seen) < count:
+            kind, _, payload = conn.frame()
+            if kind == BODY:
+                seen.add(payload[:4])
+            elif kind == 1 and struct.unpack_from('>HH', payload) == (60, 60):
+                tag_at = 5 + payload[4]
+                conn.send(method(1, 60, 80, payload[tag_at:tag_at + 8] + b'\0'))
+        neighbour.end(4.0)
+        conn.close()
+        expect(server.stop() == 0, 'no clean stop')
+        return f'{said}; all {count} messages came afterwards'
+
+
+def amqp_half_open():
+    """Connections left in every half-open state, again and again: nothing of them stays."""
+    states = [b'', GREETING[:5], GREETING, GREETING + start_ok(), GREETING + LOGIN,
+              GREETING + LOGIN + method(1, 20, 10, short('')) + declare(1, 'half') + consume(1, 'half'),
+              GREETING + LOGIN + method(1, 20, 10, short('')) + declare(1, '', 4),
+              GREETING + LOGIN + method(1, 20, 10, short('')) + publish_method(1, 'half') + content_header(1, 5000),
+              GREETING + LOGIN + method(1, 20, 10, short('')) + declare(1, 'nowhere', 1),
+              GREETING + LOGIN + method(1, 20, 10, short('')) + publish(1, 'half', b'x' * 50) + method(1, 60, 60)]
+    with Server() as server:
+        neighbour = Neighbour(server)
+        sizes = []
+        for _ in range(4):
+            for _ in range(150):
+                socks = [raw(server, state) for state in states]
+                for sock in socks:
+                    sock.close()
+            time.sleep(0.5)
+            sizes.append(server.resident_mb())
+        expect(sizes[-1] - sizes[0] < 30, f'resident memory grows: {sizes}')
+        serves(server, 'afterwards')
+        neighbour.end(4.0)
+        expect(server.stop() == 0, 'no clean stop')
+        return f'{4 * 150 * len(states)} connections, {sizes[0]:.0f} to {sizes[-1]:.0f} MB'
+
+
+TESTS = [amqp_lying_lengths, amqp_slow_bytes, amqp_bodies, amqp_unread, amqp_half_open]
