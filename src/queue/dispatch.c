@@ -241,12 +241,9 @@ static enum step step(struct queue *q, int64_t now_ms)
     int found = queue_head(q, &head);
     if (found <= 0)
         return found == 0 ? STEP_EMPTY : STEP_WAIT;
-    bool gets = !list_empty(&q->gets);
-    if (head_expired(&head, now_ms, gets || !list_empty(&q->ready)))
-        return queue_expire_head(q, &head) ? STEP_MORE : STEP_WAIT;
-    if (gets)
-        return serve_get(q, &head) ? STEP_MORE : STEP_WAIT;
     struct list *first = list_first(&q->ready);
+    if (head_expired(&head, now_ms, first != NULL))
+        return queue_expire_head(q, &head) ? STEP_MORE : STEP_WAIT;
     if (first == NULL)
         return STEP_FULL;
     struct queue_consumer *c = CONTAINER_OF(first, struct queue_consumer, link);
@@ -257,6 +254,19 @@ static enum step step(struct queue *q, int64_t now_ms)
         return STEP_MORE;
     }
     return give(q, c, &head) ? STEP_MORE : STEP_WAIT;
+}
+
+// One message at a time comes behind those who wait for all of them: a get finds what consumers
+// have left, as in RabbitMQ. It does not wait until they are full: it follows each round.
+static enum step step_get(struct queue *q, int64_t now_ms)
+{
+    struct head head;
+    int found = queue_head(q, &head);
+    if (found <= 0)
+        return found == 0 ? STEP_EMPTY : STEP_WAIT;
+    if (head_expired(&head, now_ms, false))
+        return queue_expire_head(q, &head) ? STEP_MORE : STEP_WAIT;
+    return serve_get(q, &head) ? STEP_MORE : STEP_WAIT;
 }
 
 // Time for what was put off.
@@ -282,12 +292,15 @@ static uint32_t queue_rounds(struct queue *q)
             break;
         last = step(q, now_ms);
     }
+    enum step get = STEP_MORE;
+    for (uint32_t i = 0; i < QUEUE_ROUND_MAX && get == STEP_MORE && !list_empty(&q->gets); i++)
+        get = step_get(q, now_ms);
     round_deliver(q);
-    if (last == STEP_MORE)
+    if (last == STEP_MORE || (get == STEP_MORE && !list_empty(&q->gets)))
         queue_activate(q);
     else
         queue_expire_all(q, now_ms);
-    if (last == STEP_EMPTY)
+    if (last == STEP_EMPTY || get == STEP_EMPTY)
         fail_gets(q, ERR_NOT_FOUND);
     else if (q->read_err != 0)
         fail_gets(q, q->read_err);
