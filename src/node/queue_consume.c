@@ -56,24 +56,33 @@ static void hear_attached(struct queue_subscription *sub, int err)
     sub->o.attached(sub->o.arg, err);
 }
 
-// What comes after the farewell is given back. Not so what asks for no acknowledgement: that was
-// settled when it was sent, as RabbitMQ does.
-static void deliveries_return(struct queue_subscription *sub,
-                              const struct queue_delivery *deliveries, uint32_t count)
+// What asks for no acknowledgement is settled when its consumer is given it; on the way to another
+// shard it is leased like all others, so that a farewell does not lose it.
+static bool settles_here(const struct queue_subscription *sub)
 {
-    for (uint32_t i = 0; i < count && !sub->o.no_ack; i++)
+    return sub->o.no_ack && sub->from != sub->to;
+}
+
+static void deliveries_settle(struct queue_subscription *sub,
+                              const struct queue_delivery *deliveries, uint32_t count,
+                              enum queue_outcome outcome)
+{
+    for (uint32_t i = 0; i < count; i++)
         queue_settle_at(sub->from, &sub->o.queue, sub->o.holder, deliveries[i].level,
-                        deliveries[i].offset, QUEUE_RELEASE);
+                        deliveries[i].offset, outcome);
 }
 
 static void hear_deliveries(struct queue_subscription *sub, struct queue_delivery *deliveries,
                             uint32_t count)
 {
+    bool leaving = sub->state == SUB_LEAVING;
     sub->seen += count;
-    if (sub->state == SUB_LEAVING)
-        deliveries_return(sub, deliveries, count);
-    else
+    if (!leaving)
         sub->o.deliver(sub->o.arg, deliveries, count);
+    if (leaving && (!sub->o.no_ack || settles_here(sub)))
+        deliveries_settle(sub, deliveries, count, QUEUE_RELEASE);
+    else if (settles_here(sub))
+        deliveries_settle(sub, deliveries, count, QUEUE_ACKNOWLEDGE);
     for (uint32_t i = 0; i < count; i++)
         blob_unref(deliveries[i].blob);
 }
@@ -304,7 +313,7 @@ void queue_subscribe(struct shard *shard, const struct queue_subscription_option
         .holder = options->holder,
         .priority = options->priority,
         .exclusive = options->exclusive,
-        .no_ack = options->no_ack,
+        .no_ack = options->no_ack && !settles_here(sub),
         .credit = options->credit,
         .gated = options->gated,
         .deliver = consumer_deliver,
