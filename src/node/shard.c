@@ -116,16 +116,23 @@ bool shard_appends_blocked(const struct shard *shard)
 
 // ---- turn's end
 
+// Well below what requests may take: publishers are to pause before they are refused.
+static uint64_t undurable_max(const struct shard *shard)
+{
+    uint64_t quarter = (uint64_t)shard->requests.limit_bytes / 4;
+    return quarter < UNDURABLE_MAX_BYTES ? quarter : UNDURABLE_MAX_BYTES;
+}
+
 static void pressure_check(struct shard *shard)
 {
     // What was published and lies on another shard, or on its way there, counts here: there is
     // nobody else who could pause its publishers.
     uint64_t open_bytes = journal_port_bytes(shard->port) + shard->queues->publisher.flights_bytes;
     if (!shard->blocked) {
-        shard->blocked = open_bytes > UNDURABLE_MAX_BYTES;
+        shard->blocked = open_bytes > undurable_max(shard);
         return;
     }
-    if (open_bytes > UNDURABLE_MAX_BYTES / 2)
+    if (open_bytes > undurable_max(shard) / 2)
         return;
     shard->blocked = false;
     const struct node_options *o = &shard->node->options;
