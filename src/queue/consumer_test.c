@@ -56,6 +56,32 @@ static void test_fair_with_little_credit(void **state)
     assert_string_equal(a.seen[2].text, "m7");
 }
 
+static void set_credit_run(struct rig *r, void *arg)
+{
+    const struct rig_pair *p = arg;
+    (void)r;
+    queue_consumer_set_credit(&p->reader->c, p->number);
+}
+
+static void test_credit_is_set(void **state)
+{
+    (void)state;
+    declare_plain();
+    a.c.credit = 5;
+    rig_attach(0, &a);
+    rig_publish(0, 0, "m", 2);
+    struct rig_pair p = {0, &a, 1};
+    assert_true(rig_on(rig, set_credit_run, &p)); // it had three left
+    rig_publish(0, 0, "n", 5);
+    assert_int_equal(a.count, 3);
+    p.number = 2;
+    assert_true(rig_on(rig, set_credit_run, &p));
+    rig_run_ms(rig, 20);
+    assert_int_equal(a.count, 5);
+    rig_detach(&a);
+    assert_true(rig_on(rig, set_credit_run, &p)); // of nobody's: nothing
+}
+
 static void test_priorities(void **state)
 {
     (void)state;
@@ -362,6 +388,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_turns),
         TEST(test_fair_with_little_credit),
+        TEST(test_credit_is_set),
         TEST(test_priorities),
         TEST(test_levels_first),
         TEST(test_exclusive),

@@ -202,6 +202,42 @@ static void test_nothing_of_memory(void **state)
     assert_int_equal(rig->recovery.frames, 0);
 }
 
+static void deliver_and_forget(struct queue_consumer *consumer, struct queue_delivery *deliveries,
+                               uint32_t count)
+{
+    (void)consumer;
+    for (uint32_t i = 0; i < count; i++)
+        blob_unref(deliveries[i].blob);
+}
+
+static void settle_every_other_run(struct rig *r, void *arg)
+{
+    for (int64_t i = 0; i < *(int64_t *)arg; i += 2)
+        queue_settle(r->slots[0].queue, 1, 0, i, QUEUE_ACKNOWLEDGE);
+}
+
+// More ranges in a turn than a frame takes.
+static void test_many_ranges(void **state)
+{
+    (void)state;
+    int64_t records = 3 * QUEUE_RANGES_MAX;
+    rig_declare(0, false, 1, &rig_plain);
+    rig_reader_init(&a, 1, UINT32_MAX);
+    a.c.deliver = deliver_and_forget;
+    rig_attach(0, &a);
+    for (int i = 0; i < 3; i++)
+        rig_publish(0, 0, "m", QUEUE_RANGES_MAX);
+    rig_run_ms(rig, 100);
+    assert_int_equal(rig_stats(0).leased, records);
+    assert_true(rig_on(rig, settle_every_other_run, &records));
+    rig_run_ms(rig, 20);
+    rig_restart(rig, SIM_POWER_LOSS);
+    assert_int_equal(rig_stats(0).ready, records / 2);
+    rig_cut(rig);
+    rig_restart(rig, SIM_POWER_LOSS);
+    assert_int_equal(rig_stats(0).ready, records / 2);
+}
+
 static void settle_too_much_run(struct rig *r, void *arg)
 {
     (void)arg;
@@ -284,6 +320,7 @@ int main(void)
         TEST(test_given_back),
         TEST(test_kept_after_ack),
         TEST(test_nothing_of_memory),
+        TEST(test_many_ranges),
         TEST(test_log_lost_its_end),
         TEST(test_bad_records),
     };

@@ -148,6 +148,37 @@ static void test_get(void **state)
     assert_true(get.seen.redelivered);
 }
 
+static void facts_run(struct rig *r, void *arg)
+{
+    (void)arg;
+    const struct slot *s = &r->slots[0];
+    struct queue *q = NULL;
+    const struct log_key key = rig_key(0, 0);
+    assert_true(uuid_eq(queue_id(s->queue), &key.topic));
+    assert_true(slice_eq_cstr(queue_name(s->queue), "q0"));
+    assert_int_equal(queue_settings(s->queue)->delivery_limit, 3);
+    assert_int_equal(queue_open(r->queues, queue_id(s->queue), slice_cstr("other"), &s->settings,
+                                s->logs, 1, &q),
+                     ERR_EXISTS);
+    assert_null(q);
+}
+
+static void test_facts(void **state)
+{
+    (void)state;
+    struct queue_settings s = rig_plain;
+    s.delivery_limit = 3;
+    rig_declare(0, false, 1, &s);
+    assert_true(rig_on(rig, facts_run, NULL));
+    rig_publish(0, 0, "m", 2);
+    struct queue_stats stats = rig_stats(0);
+    assert_int_equal(stats.head_ms, rig->slots[0].queue->levels[0].head_published_ms);
+    assert_true(stats.size_bytes > 0);
+    assert_int_equal(stats.consumers, 0);
+    const struct uuid nobody = {{1}};
+    assert_null(queue_by_id(rig->queues, &nobody));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +189,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_crash, setup, teardown),
         cmocka_unit_test_setup_teardown(test_clean_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_get, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_facts, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,6 +130,23 @@ static void test_many_expire(void **state)
     assert_int_equal(rig_stats(0).expired, 2000);
 }
 
+static void test_no_memory_to_expire(void **state)
+{
+    (void)state;
+    struct queue_settings s = rig_plain;
+    s.message_ttl_ms = 100;
+    s.dead_letter = true;
+    rig_declare(0, false, 1, &s);
+    rig_publish(0, 0, "m", 5);
+    budget_force(&rig->memory, 64 << 20); // others have it all
+    rig_run_ms(rig, 1000);
+    assert_int_equal(rig_stats(0).ready, 5);
+    budget_give(&rig->memory, 64 << 20);
+    rig_run_ms(rig, 100);
+    assert_int_equal(rig_stats(0).ready, 0);
+    assert_int_equal(rig_stats(0).dead_lettered, 5);
+}
+
 static void test_clock_forward(void **state)
 {
     (void)state;
@@ -187,10 +204,10 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_queue_ttl),    TEST(test_message_ttl),   TEST(test_shorter_counts),
-        TEST(test_each_level),   TEST(test_zero),          TEST(test_zero_behind_others),
-        TEST(test_many_expire),  TEST(test_clock_forward), TEST(test_after_a_restart),
-        TEST(test_unused_queue),
+        TEST(test_queue_ttl),       TEST(test_message_ttl),   TEST(test_shorter_counts),
+        TEST(test_each_level),      TEST(test_zero),          TEST(test_zero_behind_others),
+        TEST(test_many_expire),     TEST(test_clock_forward), TEST(test_no_memory_to_expire),
+        TEST(test_after_a_restart), TEST(test_unused_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

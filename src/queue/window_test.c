@@ -383,7 +383,7 @@ static void test_readers_memory(void **state)
 {
     (void)state;
     rig->tail_bytes_per_log = 4000;
-    rig->reads_limit = 100000;
+    rig->reads_limit = 50000;
     rig_restart(rig, SIM_KILL);
     for (int slot = 0; slot < RIG_SLOTS; slot++) {
         rig_declare(slot, false, 1, &rig_plain);
@@ -400,6 +400,51 @@ static void test_readers_memory(void **state)
         for (int i = 0; i < 100; i++)
             assert_int_equal(rig_get(slot, &get, 3, true), 0);
     }
+}
+
+// More levels than reads at a time: some wait until others are read.
+static void test_many_cold_heads(void **state)
+{
+    (void)state;
+    rig->tail_bytes_per_log = 4000;
+    rig_restart(rig, SIM_KILL);
+    for (int slot = 0; slot < 2; slot++) {
+        rig_declare(slot, false, RIG_LEVELS, &rig_plain);
+        for (uint32_t level = 0; level < RIG_LEVELS; level++) {
+            struct rig_publish p = {
+                .slot = slot, .level = level, .text = "m", .count = 4, .pad = 3000, .ttl_ms = -1};
+            rig_publish_as(&p);
+            rig_publish_as(&p);
+        }
+    }
+    rig_cut(rig);
+    rig_restart(rig, SIM_KILL);
+    rig_run_ms(rig, 2000);
+    assert_int_equal(rig->queues->reads_open, 0);
+    assert_true(list_empty(&rig->queues->starved));
+    for (int slot = 0; slot < 2; slot++) {
+        for (uint32_t level = 0; level < RIG_LEVELS; level++)
+            assert_int_equal(rig->slots[slot].queue->levels[level].head, 0);
+    }
+    rig_reader_init(&a, 1, 1000);
+    rig_attach(1, &a);
+    rig_run_ms(rig, 2000);
+    assert_int_equal(a.count, RIG_LEVELS * 8);
+    assert_int_equal(a.seen[0].level, RIG_LEVELS - 1);
+}
+
+static void test_many_gaps(void **state)
+{
+    (void)state;
+    rig_declare(0, false, 1, &rig_plain);
+    rig_reader_init(&a, 1, 10);
+    for (int i = 0; i < 200; i++)
+        publish_raw(1, say_control);
+    rig_publish(0, 0, "ok", 1);
+    rig_restart(rig, SIM_KILL);
+    rig_attach(0, &a);
+    assert_int_equal(a.count, 1);
+    assert_int_equal(a.seen[0].offset, 200);
 }
 
 static void test_gone_while_reading(void **state)
@@ -436,6 +481,8 @@ int main(void)
         TEST(test_read_fails),
         TEST(test_windows_are_bounded),
         TEST(test_readers_memory),
+        TEST(test_many_cold_heads),
+        TEST(test_many_gaps),
         TEST(test_gone_while_reading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
