@@ -6,6 +6,7 @@
 // is given nothing more.
 #include "amqp/arguments.h"
 #include "amqp/consumer.h"
+#include "amqp/deletion.h"
 #include "amqp/translate.h"
 #include "base/mem.h"
 
@@ -155,7 +156,7 @@ static void leave_session(struct amqp_consumer *c)
     }
 }
 
-static void consumer_left(void *arg)
+static void consumer_gone(void *arg)
 {
     struct amqp_consumer *c = arg;
     amqp_wait_end(&c->wait);
@@ -164,6 +165,17 @@ static void consumer_left(void *arg)
         amqp_send(c->wait.channel, AMQP_BASIC_CANCEL_OK,
                   &(struct amqp_basic_cancel_ok){.consumer_tag = c->tag});
     source_rest(&c->source);
+}
+
+// An auto-delete queue is gone when the client hears that its consumer is: people count on it, as
+// on RabbitMQ. The queue's shard has seen by itself that it is unused; this waits for the outcome.
+static void consumer_left(void *arg)
+{
+    struct amqp_consumer *c = arg;
+    if (c->auto_delete && c->wait.conn != NULL)
+        amqp_delete_queue(c->wait.conn, &c->source.queue, c->queue_name, true, consumer_gone, c);
+    else
+        consumer_gone(c);
 }
 
 // Its queue is gone.
@@ -272,6 +284,7 @@ void amqp_consumer_start(struct amqp_channel *ch, const struct amqp_consume *con
     }
     c->source.queue = queue->id;
     c->source.counts = amqp_queue_tells_count(queue);
+    c->auto_delete = queue->auto_delete;
     c->no_ack = consume->no_ack;
     c->no_wait = consume->no_wait;
     if (!c->no_ack)
@@ -305,8 +318,13 @@ void amqp_consumer_start(struct amqp_channel *ch, const struct amqp_consume *con
 // One whose answer is still under way outlives the session.
 static void consumer_close(struct amqp_consumer *c, bool gone)
 {
+    struct amqp_conn *conn = c->source.session->ch->conn;
     bool waits = c->state == CONSUMER_ATTACHING;
     leave_session(c);
+    if (!waits && !gone && c->auto_delete) {
+        amqp_wait_begin(conn, NULL, &c->wait, true, consumer_drop);
+        waits = true;
+    }
     enter(c, waits ? CONSUMER_LEAVING : CONSUMER_ENDED);
     if (!gone)
         queue_unsubscribe(c->sub, waits ? consumer_left : NULL, c);
@@ -393,7 +411,8 @@ void amqp_basic_cancel_handle(struct amqp_channel *ch, const struct amqp_basic_c
     ASSERT(c->state == CONSUMER_OPEN); // methods wait until it is
     leave_session(c);
     enter(c, CONSUMER_LEAVING);
-    amqp_wait_begin(ch->conn, m->no_wait ? NULL : ch, &c->wait, !m->no_wait, consumer_drop);
+    amqp_wait_begin(ch->conn, m->no_wait ? NULL : ch, &c->wait, !m->no_wait || c->auto_delete,
+                    consumer_drop);
     queue_unsubscribe(c->sub, consumer_left, c);
     amqp_credit_reset_all(s);
 }

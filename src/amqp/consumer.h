@@ -5,7 +5,9 @@
 //   state      may become              meaning
 //   attaching  open, leaving, ended    the queue's shard was asked; the connection waits
 //   open       leaving, ended          deliveries may come
-//   leaving    ended                   it was told to the queue's shard, whose answer is awaited
+//   leaving    ended                   it was told to the queue's shard, whose answer is awaited;
+//   an
+//                                      auto-delete queue goes before that, if this was the last
 //   ended      -                       freed once nothing that it was given is unacknowledged
 //
 // A consumer is found by its tag while it is attaching or open. A session that ends leaves those
@@ -34,8 +36,9 @@ struct amqp_consumer {
     struct list asking, touched; // of the session
     uint8_t state;
     bool no_ack, no_wait, gated;
-    uint32_t credit; // given and not used yet
-    uint32_t size;   // bytes of its messages, about
+    bool auto_delete; // of its queue, when this was the last
+    uint32_t credit;  // given and not used yet
+    uint32_t size;    // bytes of its messages, about
     struct queue_subscription *sub;
     struct amqp_wait wait;
     struct slice tag, queue_name; // in `text`

@@ -25,8 +25,8 @@ static uint32_t allowed(const struct amqp_consumer *c)
 {
     const struct amqp_session *s = c->source.session;
     uint32_t n = UINT32_MAX;
-    if (c->no_ack)
-        return n;
+    if (c->no_ack) // counts for no limit, but is given nothing while the channel is at its own
+        return s->prefetch_all > 0 && s->held >= s->prefetch_all ? 0 : n;
     if (s->prefetch > 0)
         n = less(s->prefetch, c->source.unacked);
     if (s->prefetch_all > 0 && !c->gated && less(s->prefetch_all, s->held) < n)
@@ -233,7 +233,7 @@ void amqp_credit_settled(struct amqp_session *s)
         amqp_credit_update(CONTAINER_OF(it, struct amqp_consumer, touched));
     if (s->prefetch_all > 0 && s->limited > 1)
         grant_all(s);
-    else if (s->prefetch_all > 0)
+    if (s->prefetch_all > 0 && (s->limited <= 1 || s->consumers.count > s->limited))
         amqp_credit_update_all(s);
 }
 

@@ -258,6 +258,7 @@ static void what_was_published_is_counted_purged_and_deleted(void **state)
     assert_int_equal(purged->message_count, 3); // not the one that is out
     nack(&peer, tag, false, true);
     publish(&peer, "q", "m");
+    assert_int_equal(look(&peer, "q").messages, 2);
     const struct amqp_queue_delete_ok *deleted =
         ask(&peer, AMQP_QUEUE_DELETE, &(struct amqp_queue_delete){.queue = text("q")},
             AMQP_QUEUE_DELETE_OK);

@@ -330,6 +330,18 @@ static int publish_copy(struct shard *shard, const struct publish *publish,
     return err;
 }
 
+static int publish_route_many(struct exchanges *exchanges, const struct publish *publish,
+                              struct route *route)
+{
+    struct slice keys[MESSAGE_KEYS_MAX + 1];
+    const uint32_t count = publish->extra_keys_count;
+    ASSERT(count <= MESSAGE_KEYS_MAX);
+    keys[0] = publish->message.routing_key;
+    memcpy(keys + 1, publish->extra_keys, count * sizeof keys[0]);
+    return exchange_route(exchanges, route, publish->vhost, publish->message.exchange, keys,
+                          count + 1, publish->headers, publish->headers_count);
+}
+
 static int publish_route(struct shard *shard, const struct publish *publish, struct route *route)
 {
     struct exchanges *exchanges = shard_exchanges(shard);
@@ -339,12 +351,10 @@ static int publish_route(struct shard *shard, const struct publish *publish, str
         return ERR_NOT_FOUND;
     if (e->internal && !publish->internal)
         return ERR_ACCESS_REFUSED;
-    int err = exchange_route(exchanges, route, true, publish->vhost, m->exchange, m->routing_key,
-                             publish->headers, publish->headers_count);
-    for (uint32_t i = 0; i < publish->extra_keys_count && err == 0; i++)
-        err = exchange_route(exchanges, route, false, publish->vhost, m->exchange,
-                             publish->extra_keys[i], publish->headers, publish->headers_count);
-    return err;
+    if (publish->extra_keys_count > 0)
+        return publish_route_many(exchanges, publish, route);
+    return exchange_route(exchanges, route, publish->vhost, m->exchange, &m->routing_key, 1,
+                          publish->headers, publish->headers_count);
 }
 
 int publish_to(struct shard *shard, const struct publish *publish, const struct queue_facts *queue,

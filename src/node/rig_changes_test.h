@@ -144,9 +144,8 @@ RIG uint32_t routed(const char *name, const char *key)
     for (uint32_t i = 0; i < rig.shards; i++) {
         struct route route = {0};
         struct exchanges *all = shard_exchanges(node_shard(rig.node, i));
-        assert_int_equal(
-            exchange_route(all, &route, true, VHOST, slice_cstr(name), slice_cstr(key), NULL, 0),
-            0);
+        const struct slice keys[] = {slice_cstr(key)};
+        assert_int_equal(exchange_route(all, &route, VHOST, slice_cstr(name), keys, 1, NULL, 0), 0);
         assert_true(i == 0 || route.count == count);
         count = route.count;
         route_fini(&route);

@@ -107,12 +107,11 @@ struct route {
     uint64_t round; // of the message: queues that it has reached bear it
 };
 void route_fini(struct route *route);
-// Adds the queues that a message with one routing key reaches; called once per key (CC, BCC).
-// `begin` starts a message anew. ERR_NOT_FOUND: no such exchange. Circles of exchanges end by
-// themselves. The default exchange routes by queue name.
-int exchange_route(struct exchanges *exchanges, struct route *route, bool begin, struct slice vhost,
-                   struct slice exchange, struct slice key, const struct exchange_header *headers,
-                   uint32_t headers_count);
+// The queues that a message with these routing keys (its own, CC, BCC) reaches. ERR_NOT_FOUND: no
+// such exchange. Circles of exchanges end by themselves. The default exchange routes by queue name.
+int exchange_route(struct exchanges *exchanges, struct route *route, struct slice vhost,
+                   struct slice exchange, const struct slice *keys, uint32_t keys_count,
+                   const struct exchange_header *headers, uint32_t headers_count);
 // Whether headers are looked at at all behind this exchange: else a door need not read them.
 bool exchange_wants_headers(const struct exchanges *exchanges, struct slice vhost,
                             struct slice exchange);

@@ -104,10 +104,12 @@ struct exchange_queue *exchange_queue_find(const struct exchange_vhost *vhost, s
 struct routing {
     struct exchange_vhost *vhost;
     struct route *route;
-    struct slice key;
+    const struct slice *keys;
+    uint32_t keys_count;
+    struct slice key; // the one that is being looked at
     const struct exchange_header *headers;
     uint32_t headers_count;
-    uint64_t round;                     // of this key: marks exchanges
+    uint64_t round;                     // of this message: marks exchanges
     struct exchange_node *first, *last; // still to be gone through
 };
 void routing_reach(struct routing *r, const struct binding *binding);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A message's way: the exchange's index names bindings, each leads to a queue or to another
-// exchange, which is gone through in its turn. An exchange is gone through once per key, so circles
-// end; a queue is named once per message, by the mark of its round.
+// exchange, which is gone through in its turn, with all the message's keys. An exchange is gone
+// through once, so circles end; a queue is named once, by the mark of its round.
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -54,13 +54,19 @@ static void exchange_pass(struct exchange_node *x, struct routing *r)
 {
     switch (x->facts.type) {
     case EXCHANGE_DIRECT:
-        direct_route(&x->index.direct, r);
+        for (uint32_t i = 0; i < r->keys_count; i++) {
+            r->key = r->keys[i];
+            direct_route(&x->index.direct, r);
+        }
         break;
     case EXCHANGE_FANOUT:
         fanout_route(x, r);
         break;
     case EXCHANGE_TOPIC:
-        topic_route(&x->index.topic, r);
+        for (uint32_t i = 0; i < r->keys_count; i++) {
+            r->key = r->keys[i];
+            topic_route(&x->index.topic, r);
+        }
         break;
     case EXCHANGE_HEADERS:
         headers_route(&x->index.headers, r);
@@ -70,33 +76,32 @@ static void exchange_pass(struct exchange_node *x, struct routing *r)
     }
 }
 
-int exchange_route(struct exchanges *exchanges, struct route *route, bool begin, struct slice vhost,
-                   struct slice exchange, struct slice key, const struct exchange_header *headers,
-                   uint32_t headers_count)
+int exchange_route(struct exchanges *exchanges, struct route *route, struct slice vhost,
+                   struct slice exchange, const struct slice *keys, uint32_t keys_count,
+                   const struct exchange_header *headers, uint32_t headers_count)
 {
     struct exchange_vhost *v = exchange_vhost_find(exchanges, vhost);
     struct exchange_node *x = v != NULL ? exchange_node_find(v, exchange) : NULL;
-    if (begin)
-        route->count = 0;
+    route->count = 0;
     if (x == NULL)
         return ERR_NOT_FOUND;
-    if (begin)
-        route->round = ++v->rounds;
+    route->round = ++v->rounds;
     struct routing r = {
         .vhost = v,
         .route = route,
-        .key = key,
+        .keys = keys,
+        .keys_count = keys_count,
         .headers = headers,
         .headers_count = headers_count,
-        .round = ++v->rounds,
+        .round = route->round,
     };
-    if (exchange.len == 0) {
-        struct exchange_queue *q = exchange_queue_find(v, key);
+    for (uint32_t i = 0; i < keys_count && exchange.len == 0; i++) {
+        struct exchange_queue *q = exchange_queue_find(v, keys[i]);
         if (q != NULL)
             queue_reach(&r, q);
-        return 0;
     }
-    exchange_reach(&r, x);
+    if (exchange.len > 0)
+        exchange_reach(&r, x);
     for (; r.first != NULL; r.first = r.first->next)
         exchange_pass(r.first, &r);
     return 0;

@@ -96,9 +96,9 @@ RIG void bind_exchange(const char *source, const char *exchange, const char *key
 
 RIG uint32_t routed(const char *exchange, const char *key)
 {
-    assert_int_equal(exchange_route(ex, &route, true, slice_cstr("/"), slice_cstr(exchange),
-                                    slice_cstr(key), NULL, 0),
-                     0);
+    const struct slice keys[] = {slice_cstr(key)};
+    assert_int_equal(
+        exchange_route(ex, &route, slice_cstr("/"), slice_cstr(exchange), keys, 1, NULL, 0), 0);
     return route.count;
 }
 
