@@ -21,6 +21,7 @@
 
 static void run_push(struct amqp_out *out, struct blob *blob, const uint8_t *data, size_t len)
 {
+    ASSERT(out->cap == 0 || out->runs != NULL);
     if (out->count == out->cap) {
         uint32_t cap = out->cap == 0 ? 4 : out->cap * 2;
         struct amqp_run *runs = mem_alloc(cap * sizeof *runs);
@@ -31,6 +32,7 @@ static void run_push(struct amqp_out *out, struct blob *blob, const uint8_t *dat
         out->first = 0;
         out->cap = cap;
     }
+    ASSERT(out->runs != NULL);
     out->runs[(out->first + out->count++) & (out->cap - 1)] =
         (struct amqp_run){blob_ref(blob), data, len};
 }

@@ -28,6 +28,9 @@ static void check(const struct amqp_unacked *u)
     ASSERT(u->count <= u->span);
     ASSERT(u->span <= u->cap);
     ASSERT((u->cap & (u->cap - 1)) == 0);
+    ASSERT(u->cap == 0 || u->ring != NULL);
+    if (u->ring == NULL)
+        return;
     ASSERT((u->count == 0) == (u->span == 0)); // holes never stand at an end
     ASSERT(u->span == 0 || at(u, 0)->source != NULL);
     ASSERT(u->span == 0 || at(u, u->span - 1)->source != NULL);

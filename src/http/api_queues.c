@@ -56,14 +56,15 @@ static json_t *arguments_json(const struct queue_listed *item)
 static json_t *queue_json(const struct queue_listed *item)
 {
     const struct queue_stats *s = &item->stats;
+    const uint64_t messages = s->ready + s->leased;
     json_t *idle = s->idle_since_ms >= 0 ? date_text(s->idle_since_ms) : json_null();
     return json_pack("{s:o, s:o, s:b, s:b, s:b, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:I}",
                      "name", http_text(item->name), "vhost", http_text(item->vhost), "durable",
                      item->durable, "auto_delete", item->auto_delete, "exclusive", item->exclusive,
                      "type", "classic", "state", "running", "arguments", arguments_json(item),
-                     "messages", (json_int_t)(s->ready + s->leased), "messages_ready",
-                     (json_int_t)s->ready, "messages_unacknowledged", (json_int_t)s->leased,
-                     "consumers", (json_int_t)s->consumers, "idle_since", idle, "message_bytes",
+                     "messages", (json_int_t)messages, "messages_ready", (json_int_t)s->ready,
+                     "messages_unacknowledged", (json_int_t)s->leased, "consumers",
+                     (json_int_t)s->consumers, "idle_since", idle, "message_bytes",
                      (json_int_t)s->size_bytes);
 }
 

@@ -52,7 +52,7 @@ static void receipts_add(struct receipts *to, struct publish_receipt *receipt)
 {
     if (to->count == to->cap) {
         to->cap = to->cap == 0 ? 16 : to->cap * 2;
-        to->items = mem_realloc(to->items, to->cap * sizeof to->items[0]);
+        to->items = mem_realloc(to->items, to->cap * sizeof(struct publish_receipt *));
     }
     to->items[to->count++] = receipt;
     receipt->flights++;

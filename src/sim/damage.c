@@ -37,15 +37,20 @@ static struct model_partition *partition_at(struct model *m, const char *hex, lo
 static bool segment_place(struct world *w, const char *path, struct segment_place *out)
 {
     char hex[UUID_HEX_SIZE];
-    long index;
-    int dir = 0, end = 0;
-    int64_t base;
-    if (sscanf(path, "log/%32[0-9a-f]/%ld/%n%" SCNd64 ".log%n", hex, &index, &dir, &base, &end) <
-            3 ||
-        end == 0 || path[end] != '\0' || (size_t)dir >= sizeof out->dir)
+    char *end = NULL;
+    if (strncmp(path, "log/", 4) != 0 || strspn(path + 4, "0123456789abcdef") != sizeof hex - 1 ||
+        path[4 + sizeof hex - 1] != '/')
+        return false;
+    (void)snprintf(hex, sizeof hex, "%.*s", (int)sizeof hex - 1, path + 4);
+    const long index = strtol(path + 4 + sizeof hex, &end, 10);
+    if (*end != '/')
+        return false;
+    const size_t dir = (size_t)(end + 1 - path);
+    const int64_t base = strtoll(path + dir, &end, 10);
+    if (strcmp(end, ".log") != 0 || dir >= sizeof out->dir)
         return false;
     *out = (struct segment_place){partition_at(&w->model, hex, index), "", base, INT64_MAX};
-    memcpy(out->dir, path, (size_t)dir);
+    memcpy(out->dir, path, dir);
     return out->partition != NULL;
 }
 
