@@ -171,6 +171,8 @@ static const struct {
     {"src/log/batch.h", "Record batches"},
     {"src/txn/producers.c", "Idempotent producers"},
     {"src/group/format.h", "Consumer groups"},
+    {"src/queue/message.h", "Messages of queues"},
+    {"src/queue/lease_format.h", "What is settled of queues"},
     {"src/node/topic_record.c", "Topics"},
     {"src/node/queue_record.c", "Queues, exchanges, bindings"},
     {"src/node/queue_delay.h", "Messages that wait"},

@@ -3,6 +3,7 @@
 // What of a queue is on disk: which records of a log are settled. Frames say what was settled since
 // the frame before, snapshots everything. Varints are LEB128; both layouts begin with a version.
 //
+// LAYOUT
 // KEY, of both: the head of a JOURNAL_LEASE frame, and the key of a STATE_LEASES record
 //   OFFSET SIZE FIELD
 //   0      16   topic id

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A message as a record of a log. What a door cannot say in a record is carried in record headers
-// and comes back out of the door it came in by; the queue itself needs only what is named here.
-//
-//   key      null
-//   value    the body
-//   timestamp  when it was published
-//   headers  weir.exchange, weir.routing.key   as published; left out when empty or the queue's own
-//            weir.cc        further routing keys (u8 length, bytes)…; left out when there are none
-//            weir.expires   8 bytes big-endian, wall clock ms: the end of the message's own TTL
-//            weir.priority  1 byte: where the queue has no level for it; else the level says it
-//            weir.deaths    layout below; only of dead letters
-//            then the door's own (amqp.properties, and readable copies for Kafka's consumers)
-//
-// A record that a Kafka client produced has none of these and is a message all the same: no
+// and comes back out of the door it came in by; the queue itself needs only what is named here. A
+// record that a Kafka client produced has no such headers and is a message all the same: no
 // exchange, the queue's name as routing key, no expiry.
 //
-// weir.deaths: u8 version (1), u8 count, then each, newest first:
+// LAYOUT of the record
+//   key        null
+//   value      the body
+//   timestamp  when it was published
+//   headers, these first, then the door's own (amqp.properties, and readable copies for Kafka's
+//   consumers):
+//     weir.exchange     as published; left out when empty
+//     weir.routing.key  as published; left out when it is the queue's own name
+//     weir.cc           further routing keys (u8 length, bytes)…; left out when there are none
+//     weir.expires      8 bytes big-endian, wall clock ms: the end of the message's own TTL
+//     weir.priority     1 byte: where the queue has no level for it; else the level says it
+//     weir.deaths       only of dead letters
+//
+// weir.deaths
+//   u8 version (1), u8 count, then each, newest first:
 //   u8 reason, be32 times, be64 time ms, be64 original ttl ms (-1: none),
 //   queue, exchange (u8 length, bytes), u8 keys count, keys (u8 length, bytes)…
 #ifndef WEIR_QUEUE_MESSAGE_H
