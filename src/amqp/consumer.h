@@ -80,6 +80,7 @@ void amqp_credit_unused(struct amqp_consumer *c, uint32_t credit);
 void amqp_credit_forget(struct amqp_consumer *c); // it ends
 void amqp_credit_update_all(struct amqp_session *s);
 void amqp_credit_reset_all(struct amqp_session *s); // limits, or who shares them, have changed
+void amqp_credit_widen(struct io_timer *timer);     // session.widen
 void amqp_credit_settled(struct amqp_session *s);
 void amqp_credit_starve(struct amqp_session *s); // there is no memory for deliveries
 

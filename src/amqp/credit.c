@@ -3,7 +3,7 @@
 // How much a consumer may be given, and basic.qos (AMQP 0-9-1 section 1.8.3.1).
 //
 // Two limits may hold, both on what is not acknowledged: one of each consumer (basic.qos), one of
-// all consumers of the channel together (basic.qos with global). Both take effect at once, also for
+// all consumers of the channel together (basic.qos with global). Both take effect also for
 // consumers that are there: clients raise their prefetch while they work, and RabbitMQ's rule that
 // the first touches only later consumers has no use that anybody relies on. Consumers without
 // acknowledgement know no limit but the WINDOW, which keeps what is on its way to a slow client
@@ -237,18 +237,45 @@ void amqp_credit_settled(struct amqp_session *s)
         amqp_credit_update_all(s);
 }
 
+// ---- basic.qos
+//
+// A lower limit holds at once. A higher one holds QOS_RAISE_NS after qos-ok. Celery raises its
+// prefetch with every task that it parks, and its event loop (kombu's hub, all releases), if what
+// the raise brings is there by the time it has read qos-ok, goes to sleep for up to two seconds
+// with its window full before it raises again. In RabbitMQ limiter, queue and channel are processes
+// and take longer than that, most of the time; a few milliseconds cost nobody anything.
+#define QOS_RAISE_NS (5 * INT64_C(1000000))
+
+static bool looser(uint16_t a, uint16_t b) // 0: no limit
+{
+    return b != 0 && (a == 0 || a > b);
+}
+
+void amqp_credit_widen(struct io_timer *timer)
+{
+    struct amqp_session *s = CONTAINER_OF(timer, struct amqp_session, widen);
+    s->prefetch = s->asked;
+    s->prefetch_all = s->asked_all;
+    amqp_credit_reset_all(s);
+}
+
 void amqp_basic_qos_handle(struct amqp_channel *ch, const struct amqp_basic_qos *m)
 {
     struct amqp_session *s = ch->session;
+    struct io *io = s->lobby->door->io;
     if (m->prefetch_size != 0) {
         amqp_fail(ch, AMQP_NOT_IMPLEMENTED, AMQP_BASIC_QOS, "prefetch_size!=0 (%u)",
                   m->prefetch_size);
         return;
     }
-    if (m->global)
-        s->prefetch_all = m->prefetch_count;
-    else
-        s->prefetch = m->prefetch_count;
+    *(m->global ? &s->asked_all : &s->asked) = m->prefetch_count;
+    bool raised = looser(s->asked, s->prefetch) || looser(s->asked_all, s->prefetch_all);
+    if (looser(s->prefetch, s->asked) || s->consumers.count == 0)
+        s->prefetch = s->asked;
+    if (looser(s->prefetch_all, s->asked_all) || s->consumers.count == 0)
+        s->prefetch_all = s->asked_all;
     amqp_credit_reset_all(s);
+    if (raised && s->consumers.count > 0)
+        io_timer_start(io, &s->widen, io_now_ns(io) + QOS_RAISE_NS);
     amqp_send(ch, AMQP_BASIC_QOS_OK, &(struct amqp_basic_qos_ok){0});
 }

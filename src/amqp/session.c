@@ -105,6 +105,7 @@ void amqp_session_open(struct amqp_channel *ch)
     list_init(&s->starved);
     list_init(&s->runs);
     list_init(&s->publishing);
+    io_timer_init(&s->widen, amqp_credit_widen);
     ch->session = s;
 }
 
@@ -116,6 +117,7 @@ void amqp_session_close(struct amqp_channel *ch, bool gone)
     ch->session = NULL;
     list_remove(&s->starved);
     list_remove(&s->publishing);
+    io_timer_stop(s->lobby->door->io, &s->widen);
     amqp_confirm_close(s, gone);
     amqp_consumers_close(s, gone);
     ASSERT(s->unacked.count == 0);

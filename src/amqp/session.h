@@ -53,6 +53,8 @@ struct amqp_session {
     uint32_t limited;              // consumers that acknowledge
     uint16_t prefetch;             // of each consumer (basic.qos); 0: no limit
     uint16_t prefetch_all;         // of all together (with global)
+    uint16_t asked, asked_all;     // by the last basic.qos: the same, once `widen` has fired
+    struct io_timer widen;         // limits that are raised for consumers that are there
     struct list asking;            // gated consumers that have something to be given
     struct list touched;           // consumers that had deliveries settled
     struct list starved;           // of the lobby
