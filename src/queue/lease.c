@@ -428,9 +428,9 @@ static uint32_t settled_ranges(const struct lease_set *set, struct buf *out)
     return count;
 }
 
-void lease_encode(const struct lease_set *set, struct buf *out)
+void lease_encode(const struct lease_set *set, bool final, struct buf *out)
 {
-    const struct lease_state state = {set->start, set->next, settled_ranges(set, NULL)};
+    const struct lease_state state = {set->start, set->next, settled_ranges(set, NULL), final};
     lease_state_put(out, &state);
     (void)settled_ranges(set, out);
 }
@@ -455,6 +455,7 @@ int lease_restore(struct lease_set *set, struct slice value)
         return err;
     set->start = state.start;
     set->next = state.next;
+    set->final = state.final;
     struct lease_range range;
     int64_t last = state.start, at = state.start;
     while (lease_state_next(&ranges, &last, &range)) {

@@ -52,6 +52,7 @@ void lease_pool_fini(struct lease_pool *pool);
 struct lease_set {
     struct lease_pool *pool;
     int64_t start, next;
+    bool final; // restored from what was written when nothing could be acquired any more
     struct lease_node *trees[LEASE_PLACES];
     uint64_t counts[LEASE_PLACES]; // records
 };
@@ -90,7 +91,8 @@ void lease_clamp(struct lease_set *set, int64_t end);  // a crash took what lay 
 
 // ---- what survives. Restoring needs memory beyond a budget that is used up.
 
-void lease_encode(const struct lease_set *set, struct buf *out); // the value of STATE_LEASES
+// The value of STATE_LEASES. final: nothing will be acquired any more.
+void lease_encode(const struct lease_set *set, bool final, struct buf *out);
 // Into an empty set. What was acquired and not settled is available, delivered at least once.
 // ERR_CORRUPT, ERR_FORMAT_VERSION; nothing has changed then.
 int lease_restore(struct lease_set *set, struct slice value);

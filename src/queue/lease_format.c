@@ -95,7 +95,8 @@ void lease_state_put(struct buf *out, const struct lease_state *state)
     ASSERT(state->start >= 0);
     ASSERT(state->start <= state->next);
     buf_put_u8(out, LEASE_FORMAT_VERSION);
-    buf_put_zero(out, 3);
+    buf_put_u8(out, state->final ? 1 : 0);
+    buf_put_zero(out, 2);
     buf_put_le32(out, state->ranges_count);
     buf_put_le64(out, (uint64_t)state->start);
     buf_put_le64(out, (uint64_t)state->next);
@@ -132,12 +133,13 @@ static int state_head(struct cursor *in, struct lease_state *out)
     int err = version_check(in);
     if (err != 0)
         return err;
-    cursor_skip(in, 3);
+    uint8_t final = cursor_u8(in);
+    cursor_skip(in, 2);
     uint32_t count = cursor_le32(in);
     uint64_t start = cursor_le64(in), next = cursor_le64(in);
-    if (in->err != 0 || start > next || next > INT64_MAX)
+    if (in->err != 0 || start > next || next > INT64_MAX || final > 1)
         return ERR_CORRUPT;
-    *out = (struct lease_state){(int64_t)start, (int64_t)next, count};
+    *out = (struct lease_state){(int64_t)start, (int64_t)next, count, final == 1};
     return 0;
 }
 

@@ -16,11 +16,10 @@
 //
 // VALUE of a STATE_LEASES record; a tombstone: the queue is gone
 //   0      1    format version (1)
-//   1      3    zero
-//   4      4    ranges count, little-endian
-//   8      8    start: everything below is settled
-//   16     8    next: nothing from here on was ever acquired
-//   24     …    ranges between start and next, ascending, not touching: varint, unsettled records
+//   1      1    1: nothing was acquired after this was written, since the server was stopping; else
+//   0 2      2    zero 4      4    ranges count, little-endian 8      8    start: everything below
+//   is settled 16     8    next: nothing from here on was ever acquired 24     …    ranges between
+//   start and next, ascending, not touching: varint, unsettled records
 //               since the end of the range before (of the first: since start), at least 1; varint,
 //               how many, at least 1
 #ifndef WEIR_QUEUE_LEASE_FORMAT_H
@@ -57,6 +56,7 @@ bool lease_frame_next(struct cursor *in, int64_t *last, struct lease_range *out)
 struct lease_state {
     int64_t start, next;
     uint32_t ranges_count;
+    bool final;
 };
 void lease_state_put(struct buf *out, const struct lease_state *state);
 void lease_state_put_range(struct buf *out, int64_t *last,

@@ -90,7 +90,7 @@ static void test_bad_frames(void **state)
 
 static void put_state(int64_t start, int64_t next, const struct lease_range *ranges, uint32_t count)
 {
-    const struct lease_state state = {start, next, count};
+    const struct lease_state state = {start, next, count, true};
     int64_t last = start;
     buf_clear(&out);
     lease_state_put(&out, &state);
@@ -110,6 +110,7 @@ static void test_state(void **state)
     assert_int_equal(lease_state_open(buf_slice(&out), &got, &in), 0);
     assert_int_equal(got.start, 10);
     assert_int_equal(got.next, 401);
+    assert_true(got.final);
     int64_t last = got.start;
     for (size_t i = 0; i < 2; i++) {
         assert_true(lease_state_next(&in, &last, &r));
@@ -136,6 +137,12 @@ static void test_bad_states(void **state)
     out.data[16] = 0x91;
     out.data[24] = 0; // ranges that touch
     assert_int_equal(lease_state_open(buf_slice(&out), &got, &in), ERR_CORRUPT);
+    out.data[24] = 2;
+    out.data[1] = 2;
+    assert_int_equal(lease_state_open(buf_slice(&out), &got, &in), ERR_CORRUPT);
+    out.data[1] = 0;
+    assert_int_equal(lease_state_open(buf_slice(&out), &got, &in), 0);
+    assert_false(got.final);
     out.data[0] = 9;
     assert_int_equal(lease_state_open(buf_slice(&out), &got, &in), ERR_FORMAT_VERSION);
     put_state(10, 401, NULL, 0);

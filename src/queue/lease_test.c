@@ -215,12 +215,13 @@ static void expect_restored(void)
 {
     struct buf value;
     buf_init(&value, 1 << 20);
-    lease_encode(&set, &value);
+    lease_encode(&set, true, &value);
     assert_int_equal(value.err, 0);
     struct lease_set again;
     lease_set_init(&again, &pool, 0);
     assert_int_equal(lease_restore(&again, buf_slice(&value)), 0);
     lease_check(&again);
+    assert_true(again.final);
     assert_int_equal(again.start, set.start);
     assert_int_equal(again.next, set.next);
     for (int64_t i = 0; i < set.next; i++)
@@ -407,7 +408,7 @@ static void random_restart(void)
 {
     struct buf value;
     buf_init(&value, 1 << 20);
-    lease_encode(&set, &value);
+    lease_encode(&set, false, &value);
     int64_t next = set.next;
     lease_set_fini(&set);
     lease_set_init(&set, &pool, 0);

@@ -181,7 +181,7 @@ void level_save(struct level *level)
     lease_key_put(log_key(level->log), key);
     struct buf value;
     buf_init(&value, STATE_VALUE_MAX);
-    lease_encode(&level->set, &value);
+    lease_encode(&level->set, false, &value);
     ASSERT(value.err == 0);
     const struct state_record record = {STATE_LEASES, slice_of(key, sizeof key), buf_slice(&value)};
     state_write(qs->port, &record, NULL, NULL);
@@ -211,7 +211,7 @@ static void cut_level(struct queues *queues, const struct level *level, struct b
     uint8_t key[LEASE_KEY_BYTES];
     lease_key_put(log_key(level->log), key);
     buf_clear(&queues->frame);
-    lease_encode(&level->set, &queues->frame);
+    lease_encode(&level->set, queues->stopped, &queues->frame);
     ASSERT(queues->frame.err == 0);
     state_put(out, &(struct state_record){STATE_LEASES, slice_of(key, sizeof key),
                                           buf_slice(&queues->frame)});
@@ -224,12 +224,18 @@ static void cut_gone(const struct gone *gone, struct buf *out)
     state_put(out, &(struct state_record){STATE_LEASES, slice_of(key, sizeof key), SLICE_NULL});
 }
 
+// Else it is as a new one is. A stop says even of those that nobody ever had anything of them.
+bool level_known(const struct level *level)
+{
+    return level->set.next > 0 || (level->queue->queues->stopped && log_end_offset(level->log) > 0);
+}
+
 static void cut_all(struct queues *queues, struct buf *out)
 {
     LIST_FOR (it, &queues->by_id.order) {
         const struct queue *q = CONTAINER_OF(it, struct queue, node.order);
         for (uint32_t i = 0; i < q->levels_count && q->durable; i++) {
-            if (q->levels[i].set.next > 0) // else it is as a new one is
+            if (level_known(&q->levels[i]))
                 cut_level(queues, &q->levels[i], out);
         }
     }

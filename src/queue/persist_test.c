@@ -137,6 +137,25 @@ static void test_counts_after_clean_stops(void **state)
     assert_false(a.seen[2].redelivered);
 }
 
+// Nothing is journalled behind the checkpoint, and yet it was not a stop's.
+static void test_delivered_behind_a_checkpoint(void **state)
+{
+    (void)state;
+    rig_declare(0, false, 1, &rig_plain);
+    rig_publish(0, 0, "m", 5);
+    rig_reader_init(&a, 1, 1);
+    rig_attach(0, &a);
+    rig_cut(rig);
+    rig_credit(&a, 2);
+    assert_int_equal(a.count, 3);
+    rig_restart(rig, SIM_KILL);
+    assert_int_equal(rig->recovery.frames, 0);
+    rig_reader_init(&a, 2, 5);
+    rig_attach(0, &a);
+    for (int i = 0; i < 3; i++)
+        assert_true(a.seen[i].redelivered);
+}
+
 static void test_given_back(void **state)
 {
     (void)state;
@@ -317,6 +336,7 @@ int main(void)
         TEST(test_every_level),
         TEST(test_purge_survives),
         TEST(test_counts_after_clean_stops),
+        TEST(test_delivered_behind_a_checkpoint),
         TEST(test_given_back),
         TEST(test_kept_after_ack),
         TEST(test_nothing_of_memory),

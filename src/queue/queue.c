@@ -304,9 +304,11 @@ void level_start(struct level *level, bool clean)
             lease_clamp(&level->set, log_end_offset(level->log));
             level_save(level); // frames that named what is gone must not come back
         }
-        if (!clean)
+        // A checkpoint that was the last thing before a crash looks clean: deliveries leave no
+        // trace. So the set must say as well that there were none.
+        if (!clean || !level->set.final)
             lease_suspect(&level->set, log_end_offset(level->log));
-        if (level->set.next > 0)
+        if (level_known(level))
             dirty_mark(level->queue->queues, &level->dirty);
     }
     lease_check(&level->set);

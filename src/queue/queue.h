@@ -52,7 +52,8 @@ int queues_restore_record(struct queues *queues, const struct state_record *reco
 int queues_replay(struct queues *queues, const struct journal_replayed *frame);
 int queues_record_key(const struct state_record *record, struct log_key *out);
 int queues_frame_key(const struct journal_replayed *frame, struct log_key *out);
-// clean: the last stop was orderly and nothing was replayed.
+// clean: nothing was replayed behind the last checkpoint. (Whether that was a stop's, the sets
+// say.)
 void queues_start(struct queues *queues, struct io *shard, struct journal_port *port, bool clean);
 // Dispatches, expires, journals what was settled, trims; before log_store_turn_end.
 void queues_turn_end(struct queues *queues);

@@ -253,8 +253,9 @@ void dirty_free(struct queues *queues);
 void stored_init(struct queues *queues);
 void stored_take(struct level *level); // what was restored, if anything
 void stored_free(struct queues *queues);
-void level_journal(struct level *level); // a frame of what was settled
-void level_save(struct level *level);    // journals the whole set
+void level_journal(struct level *level);     // a frame of what was settled
+void level_save(struct level *level);        // journals the whole set
+bool level_known(const struct level *level); // there is something to say in a snapshot
 
 // ---- trim.c
 

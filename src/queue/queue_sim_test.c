@@ -207,8 +207,6 @@ static void after_restart(bool clean)
             k->maybe |= k->asked && !k->settled;
             k->asked = k->settled;
             k->holder = 0;
-            if (!clean && i < log_end_offset(rig->slots[0].logs[level]))
-                k->delivered = true; // for all that is known
             if (i >= log_end_offset(rig->slots[0].logs[level]))
                 *k = (struct known){0}; // never durable: another record will have its offset
         }
@@ -221,7 +219,6 @@ static void crash(void)
     crashes++;
     if (!rig->crashed)
         sim_crash(rig->machine, prng_chance(&prng, 1, 2) ? SIM_POWER_LOSS : SIM_KILL);
-    rig->clean = false;
     for (int tries = 0; tries < 10; tries++) {
         rig_bury(rig);
         if (rig_start(rig))
@@ -242,7 +239,6 @@ static void stop_cleanly(void)
     rig_run_ms(rig, 500);
     if (rig->crashed || rig->cutting)
         return;
-    rig->clean = true;
     sim_crash(rig->machine, SIM_KILL);
     rig_bury(rig);
     if (rig_start(rig))

@@ -101,8 +101,11 @@ void queues_stop(struct queues *queues)
         struct queue *q = CONTAINER_OF(it, struct queue, node.order);
         io_timer_stop(queues->shard, &q->timer);
         for (uint32_t i = 0; i < q->levels_count; i++) {
-            log_wait_cancel(&q->levels[i].waiter);
-            q->levels[i].waiting = false;
+            struct level *level = &q->levels[i];
+            log_wait_cancel(&level->waiter);
+            level->waiting = false;
+            if (q->durable && level_known(level))
+                dirty_mark(queues, &level->dirty); // the last cut says that it is the last
         }
     }
 }

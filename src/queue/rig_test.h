@@ -52,7 +52,7 @@ struct rig {
     uint64_t replay_lsn, next_lsn;
     struct log_cut cut;
     struct journal_barrier barrier;
-    bool cutting, crashed, clean, failed_start;
+    bool cutting, crashed, failed_start;
     uint64_t tail_bytes_per_log;
     int64_t reads_limit;
     uint64_t segment_bytes;
@@ -134,6 +134,8 @@ RIG struct log *rig_log(struct rig *rig, const struct log_key *key)
 RIG int rig_apply(struct rig *rig, const struct state_record *record)
 {
     struct log_key key;
+    if (record->kind == STATE_NODE)
+        return 0; // the start's
     if (record->kind == STATE_LEASES)
         return queues_restore_record(rig->queues, record);
     int err = log_record_key(record, &key);
@@ -314,8 +316,11 @@ RIG void rig_begin(struct rig *rig, void *arg)
         if (rig->slots[i].there)
             rig_slot_open(rig, i);
     }
-    queues_start(rig->queues, rig->shard, rig->port, rig->clean);
-    rig->clean = false;
+    // As the node does: every start leaves a frame behind.
+    queues_start(rig->queues, rig->shard, rig->port,
+                 rig->cuts_count > 0 && rig->recovery.frames == 0);
+    const struct state_record epoch = {STATE_NODE, slice_cstr("epoch"), slice_cstr("1")};
+    state_write(rig->port, &epoch, NULL, NULL);
 }
 
 RIG struct io *rig_actor(struct rig *rig, const char *name, enum io_kind kind)
@@ -464,7 +469,6 @@ RIG void rig_restart_clean(struct rig *rig)
     rig_run_ms(rig, 100);
     (void)rig_on(rig, rig_stop_run, NULL);
     rig_cut(rig);
-    rig->clean = true;
     rig_restart(rig, SIM_KILL);
 }
 
