@@ -405,27 +405,43 @@ static bool set_walk_next(struct set_walk *walk, struct lease_range *out)
     return true;
 }
 
-// The settled ranges between start and next, one after the other.
-static uint32_t settled_ranges(const struct lease_set *set, struct buf *out)
+void lease_settled_each(const struct lease_set *set,
+                        bool (*fn)(void *arg, struct lease_range range), void *arg)
 {
     struct set_walk walk;
     struct lease_range open;
-    int64_t at = set->start, last = set->start;
-    uint32_t count = 0;
+    int64_t at = set->start;
     set_walk_begin(&walk, set);
-    bool more = true;
-    while (more) {
+    for (bool more = true; more;) {
         more = set_walk_next(&walk, &open);
         int64_t to = more ? open.from : set->next;
         ASSERT(to >= at);
-        if (to > at) {
-            if (out != NULL)
-                lease_state_put_range(out, &last, (struct lease_range){at, to});
-            count++;
-        }
+        if (to > at && !fn(arg, (struct lease_range){at, to}))
+            return;
         at = more ? open.to : to;
     }
-    return count;
+}
+
+struct settled_put {
+    struct buf *out; // NULL: they are only counted
+    int64_t last;
+    uint32_t count;
+};
+
+static bool settled_put(void *arg, struct lease_range range)
+{
+    struct settled_put *put = arg;
+    if (put->out != NULL)
+        lease_state_put_range(put->out, &put->last, range);
+    put->count++;
+    return true;
+}
+
+static uint32_t settled_ranges(const struct lease_set *set, struct buf *out)
+{
+    struct settled_put put = {out, set->start, 0};
+    lease_settled_each(set, settled_put, &put);
+    return put.count;
 }
 
 void lease_encode(const struct lease_set *set, bool final, struct buf *out)

@@ -102,6 +102,10 @@ void lease_restore_settled(struct lease_set *set, struct lease_range range);
 void lease_suspect(struct lease_set *set, int64_t end);
 bool lease_is_settled(const struct lease_set *set, int64_t offset);
 
+// The settled ranges between start and next, in order, as long as fn returns true.
+void lease_settled_each(const struct lease_set *set,
+                        bool (*fn)(void *arg, struct lease_range range), void *arg);
+
 // Walks all nodes and asserts what the drawing says.
 void lease_check(const struct lease_set *set);
 

@@ -180,6 +180,40 @@ static void test_given_back(void **state)
     queues_tick(rig->queues, 0);
 }
 
+// One message that nobody acknowledges keeps its own segment, not those that came after it.
+static void test_given_back_around_one(void **state)
+{
+    (void)state;
+    rig->segment_bytes = 100000;
+    rig_restart(rig, SIM_KILL);
+    rig_declare(0, false, 1, &rig_plain);
+    struct log *log = rig->slots[0].logs[0];
+    struct rig_reader b;
+    rig_reader_init(&a, 1, 1);
+    rig_attach(0, &a);
+    rig_publish(0, 0, "stuck", 1);
+    assert_int_equal(a.count, 1);
+    rig_reader_init(&b, 2, 100);
+    b.ack = true;
+    rig_attach(0, &b);
+    struct rig_publish p = {.slot = 0, .text = "m", .count = 10, .pad = 1000, .ttl_ms = -1};
+    for (int i = 0; i < 130; i++)
+        rig_publish_as(&p);
+    assert_int_equal(b.count, 1300);
+    uint64_t before = rig_stats(0).size_bytes;
+    queues_tick(rig->queues, 0);
+    assert_int_equal(log_start_offset(log), 0);
+    assert_true(rig_stats(0).size_bytes < before / 3);
+    rig_restart(rig, SIM_POWER_LOSS);
+    rig_reader_init(&a, 3, 10);
+    rig_attach(0, &a);
+    rig_publish(0, 0, "next", 1);
+    assert_int_equal(a.count, 2); // over the hole
+    assert_true(a.seen[0].redelivered);
+    assert_int_equal(a.seen[0].offset, 0);
+    assert_int_equal(a.seen[1].offset, 1301);
+}
+
 static void test_kept_after_ack(void **state)
 {
     (void)state;
@@ -338,6 +372,7 @@ int main(void)
         TEST(test_counts_after_clean_stops),
         TEST(test_delivered_behind_a_checkpoint),
         TEST(test_given_back),
+        TEST(test_given_back_around_one),
         TEST(test_kept_after_ack),
         TEST(test_nothing_of_memory),
         TEST(test_many_ranges),

@@ -262,5 +262,6 @@ bool level_known(const struct level *level); // there is something to say in a s
 void level_moved(struct level *level);     // its start may have
 void level_give_back(struct level *level); // at the turn's end, if it is worth it
 void level_tick(struct level *level, int64_t now_ms);
+void level_give_back_holes(struct level *level);
 
 #endif

@@ -223,4 +223,10 @@ void queues_tick(struct queues *queues, int64_t now_ms)
     struct list *it;
     while ((it = list_pop_front(&now)) != NULL)
         level_tick(CONTAINER_OF(it, struct level, trimming), now_ms);
+    queues_journal(queues); // what is settled is known before it is gone
+    LIST_FOR (q, &queues->by_id.order) {
+        struct queue *queue = CONTAINER_OF(q, struct queue, node.order);
+        for (uint32_t i = 0; i < queue->levels_count; i++)
+            level_give_back_holes(&queue->levels[i]);
+    }
 }

@@ -4,6 +4,10 @@
 // when it is worth a frame, since files go by whole segments anyway, and at every tick; with
 // retention after acknowledgement when its time is over, which marks (time, start) tell. Marks are
 // not on disk: after a restart what is settled is kept anew for that long.
+//
+// One message that nobody acknowledges must not keep everything that came after it: what is settled
+// above the start goes by whole segments as well, at ticks. Not while Kafka's readers may still
+// want it: there are no marks for holes.
 #include <string.h>
 
 #include "queue/queue_int.h"
@@ -91,4 +95,17 @@ void level_tick(struct level *level, int64_t now_ms)
     }
     mark_add(level, now_ms);
     give_back(level, marks_expire(level, now_ms));
+}
+
+static bool hole_give_back(void *arg, struct lease_range range)
+{
+    const struct level *level = arg;
+    return log_drop_segments(level->log, range.from, range.to) >= 0;
+}
+
+void level_give_back_holes(struct level *level)
+{
+    if (level->queue->durable && level->queue->settings.retention_after_ack_ms == 0 &&
+        level->set.start < level->set.next)
+        lease_settled_each(&level->set, hole_give_back, level);
 }
