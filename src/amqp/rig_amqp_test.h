@@ -6,146 +6,52 @@
 #ifndef WEIR_AMQP_RIG_AMQP_TEST_H
 #define WEIR_AMQP_RIG_AMQP_TEST_H
 
-#ifdef RIG_PLAIN // a fuzz target: the same rig without the test library
-#include "base/assert.h"
-#define assert_int_equal(a, b) ASSERT((int64_t)(a) == (int64_t)(b))
-#define assert_true(a)         ASSERT(a)
-#define assert_non_null(a)     ASSERT((a) != NULL)
-#define fail_msg(...)          ASSERT(false)
-#else
-// clang-format off
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-// clang-format on
-#endif
 #include <stdio.h>
-#include <string.h>
 
 #include "amqp/conn.h"
 #include "base/endian.h"
 #include "base/mem.h"
-#include "io/sim.h"
-#include "node/rig_raw_test.h"
+#include "node/rig_door_test.h"
 #include "node/status.h"
 
-#define RIG_SHARDS 3
-#define SECONDS(n) ((n)*INT64_C(1000000000))
-#define MILLIS(n)  ((n)*INT64_C(1000000))
+static int rig_door_open(struct shard *shard, const struct io_addr *addr, void **out)
+{
+    struct amqp_door_options options = {.listen = addr, .listen_count = 1};
+    struct amqp_door *door;
+    int err = amqp_door_open(shard, &options, &door);
+    if (err == 0)
+        *out = door;
+    return err;
+}
 
-struct rig {
-    struct sim *sim;
-    struct sim_machine *server, *outside;
-    struct io_world *server_world, *outside_world;
-    struct io *io; // of the outside actor
-    struct node *node;
-    struct amqp_door *doors[RIG_SHARDS];
-    struct io_addr addr;
-    bool started, stopped;
-    int start_err;
+static void rig_door_close(void *door)
+{
+    amqp_door_close(door);
+}
+
+static void rig_door_destroy(void *door)
+{
+    amqp_door_destroy(door);
+}
+
+static void rig_door_unblocked(void *door)
+{
+    amqp_door_unblocked(door);
+}
+
+static uint32_t rig_door_connections(const void *door)
+{
+    return ((const struct amqp_door *)door)->conns_count;
+}
+
+static const struct rig_door_kind rig_kind = {
+    .addr = "127.0.0.1:5672",
+    .open = rig_door_open,
+    .close = rig_door_close,
+    .destroy = rig_door_destroy,
+    .unblocked = rig_door_unblocked,
+    .connections = rig_door_connections,
 };
-
-// ---- the node
-
-RIG int rig_open_doors(void *arg, struct shard *shard)
-{
-    struct rig *rig = arg;
-    uint32_t index = shard_index(shard);
-    struct amqp_door_options options = {.listen = &rig->addr, .listen_count = 1};
-    return amqp_door_open(shard, &options, &rig->doors[index]);
-}
-
-RIG void rig_close_doors(void *arg, struct shard *shard)
-{
-    amqp_door_close(((struct rig *)arg)->doors[shard_index(shard)]);
-}
-
-RIG void rig_destroy_doors(void *arg, struct shard *shard)
-{
-    struct rig *rig = arg;
-    amqp_door_destroy(rig->doors[shard_index(shard)]);
-    rig->doors[shard_index(shard)] = NULL;
-}
-
-RIG void rig_unblocked(void *arg, struct shard *shard)
-{
-    amqp_door_unblocked(((struct rig *)arg)->doors[shard_index(shard)]);
-}
-
-RIG void rig_started(void *arg, int err, const char *what)
-{
-    (void)what;
-    ((struct rig *)arg)->started = true;
-    ((struct rig *)arg)->start_err = err;
-}
-
-RIG void rig_failed(void *arg, int err, const char *what)
-{
-    (void)arg;
-    (void)err;
-    (void)what;
-    fail_msg("the node failed: %d %s", err, what);
-}
-
-RIG void rig_stopped(void *arg)
-{
-    ((struct rig *)arg)->stopped = true;
-}
-
-RIG bool rig_flag(void *arg)
-{
-    return *(bool *)arg;
-}
-
-RIG void rig_run(struct rig *rig, int64_t ns)
-{
-    (void)sim_run_until(rig->sim, sim_now_ns(rig->sim) + ns, NULL, NULL);
-}
-
-RIG void rig_wait(struct rig *rig, bool *flag)
-{
-    if (!sim_run_until(rig->sim, sim_now_ns(rig->sim) + SECONDS(600), rig_flag, flag))
-        fail_msg("nothing happened in ten minutes");
-}
-
-RIG void rig_start(struct rig *rig, const char *const *config)
-{
-    char *why = NULL;
-    rig->server_world = sim_start(rig->server);
-    rig->started = false;
-    const struct node_options options = {
-        .world = rig->server_world,
-        .shards_count = RIG_SHARDS,
-        .memory_bytes = 64 << 20,
-        .config = config,
-        .open_doors = rig_open_doors,
-        .close_doors = rig_close_doors,
-        .destroy_doors = rig_destroy_doors,
-        .appends_unblocked = rig_unblocked,
-        .started = rig_started,
-        .failed = rig_failed,
-        .arg = rig,
-    };
-    assert_int_equal(node_create(&options, &rig->node, &why), 0);
-    rig_wait(rig, &rig->started);
-    assert_int_equal(rig->start_err, 0);
-}
-
-RIG void rig_init_with(struct rig *rig, const char *const *config)
-{
-    struct sim_options options;
-    const struct io_actor_options outside = {.name = "outside", .kind = IO_LOOP};
-    *rig = (struct rig){0};
-    sim_options_init(&options, 7);
-    assert_int_equal(sim_create(&options, &rig->sim), 0);
-    rig->server = sim_machine_create(rig->sim, "server", true);
-    rig->outside = sim_machine_create(rig->sim, "outside", false);
-    assert_int_equal(io_addr_parse("127.0.0.1:5672", &rig->addr), 0);
-    rig->outside_world = sim_start(rig->outside);
-    assert_int_equal(io_actor_create(rig->outside_world, &outside, &rig->io), 0);
-    rig_start(rig, config);
-}
 
 RIG void rig_init(struct rig *rig)
 {
@@ -155,32 +61,7 @@ RIG void rig_init(struct rig *rig)
 
 RIG void rig_fini(struct rig *rig)
 {
-    if (sim_machine_up(rig->server)) {
-        node_stop(rig->node, rig_stopped, rig);
-        rig_wait(rig, &rig->stopped);
-    }
-    node_destroy(rig->node);
-    sim_world_free(rig->server_world);
-    io_actor_stop(rig->io);
-    sim_world_free(rig->outside_world);
-    sim_destroy(rig->sim);
-}
-
-RIG uint32_t rig_connections(struct rig *rig)
-{
-    uint32_t count = 0;
-    for (int i = 0; i < RIG_SHARDS; i++)
-        count += rig->doors[i]->conns_count;
-    return count;
-}
-
-// Memory of requests in flight, on all shards.
-RIG int64_t rig_request_bytes(struct rig *rig)
-{
-    int64_t bytes = 0;
-    for (int i = 0; i < RIG_SHARDS; i++)
-        bytes += budget_used(shard_request_budget(rig->doors[i]->shard));
-    return bytes;
+    rig_stop_and_free(rig);
 }
 
 // ---- a peer

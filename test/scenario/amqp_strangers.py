@@ -5,9 +5,9 @@ loop. In each case the same three things are asked: does memory stay flat, do ot
 
 import socket
 import struct
-import threading
 import time
 
+import strangers
 from rawamqp import (BODY, GREETING, LOGIN, Amqp, Server, consume, content_header, declare, frame, method, publish,
                      publish_method, qos, serves, short, start_ok)
 from rawkafka import expect
@@ -16,59 +16,21 @@ from strangers import closed, descriptors, flat
 MB = 1 << 20
 
 
-class Neighbour:
-    """A client that publishes with confirms all the while, and remembers the longest it had to wait."""
+class Neighbour(strangers.Neighbour):
+    """The same with confirmed messages."""
 
-    def __init__(self, server):
-        self.conn = Amqp(server).open()
-        self.conn.confirm()
-        self.conn.declare('neighbour')
-        self.slowest, self.done, self.error, self.stopping = 0.0, 0, None, False
-        self.thread = threading.Thread(target=self.work, daemon=True)
-        self.thread.start()
+    def connect(self, server):
+        conn = Amqp(server).open()
+        conn.confirm()
+        conn.declare('neighbour')
+        return conn
 
-    def work(self):
-        try:
-            while not self.stopping:
-                began = time.monotonic()
-                self.conn.publish('neighbour', b'ordinary')
-                self.slowest = max(self.slowest, time.monotonic() - began)
-                self.done += 1
-                time.sleep(0.01)
-        except (OSError, EOFError, AssertionError) as e:
-            self.error = e
-
-    def end(self, seconds=2.0):
-        self.stopping = True
-        self.thread.join(30)
-        expect(self.error is None, f'a neighbour was hurt: {self.error}')
-        expect(self.done > 0 and self.slowest < seconds, f'a neighbour waited {self.slowest:.1f} s')
-        self.conn.close()
+    def once(self):
+        self.conn.publish('neighbour', b'ordinary')
 
 
 def raw(server, data=b''):
-    host, port = server.amqp.rsplit(':', 1)
-    sock = socket.create_connection((host, int(port)), 20)
-    if data:
-        sock.sendall(data)
-    return sock
-
-
-def many(server, count, kinds):
-    """Many sockets that send one of these each; from several addresses of loopback, which has ports enough for each."""
-    host, port = server.amqp.rsplit(':', 1)
-    socks = []
-    for i in range(count):
-        sock = socket.socket()
-        sock.bind((f'127.0.0.{2 + i // 5000}', 0))
-        sock.connect((host, int(port)))
-        sock.settimeout(0.2)
-        try:
-            sock.sendall(kinds[i % len(kinds)])
-        except OSError:
-            pass
-        socks.append(sock)
-    return socks
+    return strangers.raw(server, data, 'amqp')
 
 
 def amqp_lying_lengths():
@@ -84,7 +46,7 @@ def amqp_lying_lengths():
         before = server.resident_mb()
         said = []
         for name, kinds, sockets in (('before the login', early, count), ('after it', late, 2000)):
-            socks = many(server, sockets, kinds)
+            socks = strangers.many(server, sockets, kinds, 'amqp')
             time.sleep(0.5)
             said.append(f'{name} {flat(server, before, 150, name)}')
             serves(server, name)

@@ -70,7 +70,7 @@ class Amqp:
     """A connection with its channel 1, once `open` has been called."""
 
     def __init__(self, server, timeout=20):
-        host, port = server.amqp.rsplit(':', 1)
+        host, port = server.addresses['amqp'].rsplit(':', 1)
         self.sock = socket.create_connection((host, int(port)), timeout)
         self.buf = b''
 
@@ -133,14 +133,7 @@ class Server(rawkafka.Server):
     """weir with both doors open."""
 
     def __init__(self, *options, **more):
-        self.amqp = None
         super().__init__('--amqp', '127.0.0.1:0', *options, **more)
-
-    def start(self, expect=True, seconds=20):
-        started = super().start(expect, seconds)
-        if started:
-            self.amqp = self.addresses['amqp']
-        return started
 
 
 def serves(server, when):

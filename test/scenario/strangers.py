@@ -20,25 +20,30 @@ MB = 1 << 20
 class Neighbour:
     """A client that does ordinary work all the while, and remembers the longest it had to wait."""
 
-    def __init__(self, server, topic='neighbour'):
-        self.conn = server.conn()
-        expect(self.conn.create(topic, 1) == 0, 'no topic')
-        self.topic, self.slowest, self.done, self.error = topic, 0.0, 0, None
-        self.stopping = False
+    def __init__(self, server):
+        self.conn = self.connect(server)
+        self.slowest, self.done, self.error, self.stopping = 0.0, 0, None, False
         self.thread = threading.Thread(target=self.work, daemon=True)
         self.thread.start()
 
+    def connect(self, server):
+        conn = server.conn()
+        expect(conn.create('neighbour', 1) == 0, 'no topic')
+        return conn
+
+    def once(self):
+        error, _ = self.conn.produce('neighbour', 0, batch([b'ordinary']))
+        expect(error == 0, f'produce: error {error}')
+
     def work(self):
-        data = batch([b'ordinary'])
         try:
             while not self.stopping:
                 began = time.monotonic()
-                error, _ = self.conn.produce(self.topic, 0, data)
-                expect(error == 0, f'produce: error {error}')
+                self.once()
                 self.slowest = max(self.slowest, time.monotonic() - began)
                 self.done += 1
                 time.sleep(0.01)
-        except (OSError, AssertionError) as e:
+        except (OSError, EOFError, AssertionError) as e:
             self.error = e
 
     def end(self, seconds=2.0):
@@ -70,17 +75,17 @@ def closed(sock, seconds):
     return False
 
 
-def raw(server, data=b''):
-    host, port = server.address.rsplit(':', 1)
+def raw(server, data=b'', door='kafka'):
+    host, port = server.addresses[door].rsplit(':', 1)
     sock = socket.create_connection((host, int(port)), 20)
     if data:
         sock.sendall(data)
     return sock
 
 
-def many(server, count, kinds):
+def many(server, count, kinds, door='kafka'):
     """Many sockets that send one of these each; from several addresses of loopback, which has ports enough for each."""
-    host, port = server.address.rsplit(':', 1)
+    host, port = server.addresses[door].rsplit(':', 1)
     socks = []
     for i in range(count):
         sock = socket.socket()
