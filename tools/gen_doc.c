@@ -222,6 +222,7 @@ static void formats(void)
                "LOCK                         held by the server that uses it\n"
                "CHECKPOINT                   two slots: where recovery begins\n"
                "snapshot/NUMBER.snap         the state at a checkpoint, and what changed since\n"
+               "spill/                       of queues in memory, what outgrew it; wiped by every start\n"
                "journal/NUMBER.wal           what was acknowledged since\n"
                "log/TOPIC-ID/PARTITION/      segments: BASE.log, BASE.index, BASE.timeindex, as "
                "Kafka writes them\n"

@@ -141,11 +141,23 @@ static void move_below(struct map *names, const char *from, const char *to)
     }
 }
 
+// A directory that is gone had been emptied before: that is on disk then, too.
+static void take_below(struct map *names, const char *path)
+{
+    MAP_FOR_SAFE (it, names) {
+        struct sim_entry *entry = entry_of(it);
+        if (path_below(entry->path, path))
+            entry_drop(names, entry);
+    }
+}
+
 // Onto a map in which other changes may be missing.
 static void change_apply(struct map *names, const struct sim_name_op *op)
 {
     const char *target = op->kind == NAME_RENAME ? op->to : op->path;
     if (op->kind == NAME_REMOVE) {
+        if (op->inode == NULL)
+            take_below(names, op->path);
         take(names, op->path);
         return;
     }

@@ -10,8 +10,9 @@
 #include "base/endian.h"
 #include "journal/wal_dir.h"
 
-// Of a longer frame chance would say too often that it is one bit off: bits in 2^32.
-#define FRAME_BYTES_MAX (256U << 10)
+// Of a longer frame that was torn chance would say too often that it is one bit off: as often as it
+// has bits, in 2^32. So it is taken for torn.
+#define FRAME_BYTES_MAX (16U << 10)
 
 static bool continues(const uint8_t *bytes, size_t len, const struct wal_group *expected,
                       struct wal_group *out)

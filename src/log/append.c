@@ -72,7 +72,6 @@ struct segment *log_roll(struct log *log, int64_t base_offset)
         ASSERT(base_offset > active->last_offset);
         segment_seal(active);
     }
-    ASSERT(!log->options.memory);
     ASSERT(base_offset >= log->end_offset);
     struct segment fresh;
     segment_init(&fresh, base_offset);
@@ -158,7 +157,7 @@ int32_t log_epoch_at(const struct log *log, int64_t offset)
 
 bool log_tail_droppable(const struct log *log)
 {
-    if (tail_empty(&log->tail) || log->options.memory)
+    if (tail_empty(&log->tail))
         return false;
     return log->tail.first < log->tail.durable && tail_at(&log->tail, log->tail.first)->written;
 }
@@ -208,14 +207,12 @@ void log_tail_add(struct log *log, const struct frame_batch *f, struct blob_piec
         .max_timestamp_ms = f->max_timestamp_ms,
         .position = f->position,
         .leader_epoch = f->leader_epoch,
-        .written = log->options.memory, // there is nowhere to write it to
+        .written = false,
     };
     log->tail.bytes += piece.len;
     store->stats.tail_bytes += piece.len;
-    if (!log->options.memory) {
-        log->unwritten_bytes += piece.len;
-        store->stats.unwritten_bytes += piece.len;
-    }
+    log->unwritten_bytes += piece.len;
+    store->stats.unwritten_bytes += piece.len;
 }
 
 // ---- marks and waiters
@@ -339,10 +336,9 @@ static void journal_batch(struct log *log, const struct frame_batch *f, struct b
     journal_add(log->store->o.port, &w);
 }
 
-static void append_memory(struct log *log, const struct frame_batch *f)
+// Durable is what the turn has left behind: see log_store_turn_end.
+static void append_memory(struct log *log)
 {
-    log->end_offset = f->last_offset + 1;
-    log_epoch_add(log, f->leader_epoch, f->base_offset);
     if (list_empty(&log->write_link))
         list_push_back(&log->store->to_write, &log->write_link);
 }
@@ -379,22 +375,22 @@ int log_append(struct log *log, struct blob_piece piece, const struct batch *bat
     if (store->nospace && !log->options.memory)
         return ERR_NOSPACE;
     bool memory = log->options.memory;
-    int err = memory ? budget_take(log_budget(log), piece.len) : store_take(store, piece.len);
+    int err = log_take(log, piece.len);
     if (err != 0)
-        return memory ? ERR_AGAIN : err;
+        return err;
     log_relax(log);
     log->unjournalled |= log->options.relaxed;
     struct segment *s = log_active(log);
-    if (!memory && log_must_roll(log, batch))
+    if (log_must_roll(log, batch))
         s = log_roll(log, log->end_offset);
-    ASSERT(memory || s != NULL);
+    ASSERT(s != NULL);
     struct frame_batch f = {
         .key = log->key,
         .leader_epoch = leader_epoch,
         .base_offset = log->end_offset,
         .last_offset = log->end_offset + batch->last_offset_delta,
-        .segment = memory || s == NULL ? 0 : s->base_offset,
-        .position = memory || s == NULL ? 0 : s->size_bytes,
+        .segment = s->base_offset,
+        .position = s->size_bytes,
         .size_bytes = batch->size_bytes,
         .max_timestamp_ms = batch->max_timestamp_ms,
     };
@@ -402,14 +398,13 @@ int log_append(struct log *log, struct blob_piece piece, const struct batch *bat
     piece = tail_piece(piece);
     batch_set_offset(piece.blob->data + piece.off, f.base_offset, leader_epoch);
     log_tail_add(log, &f, piece);
+    log_place(log, &f);
     if (memory)
-        append_memory(log, &f);
-    else
-        log_place(log, &f);
-    if (!memory && !log->options.relaxed)
-        journal_batch(log, &f, piece);
-    else if (!memory)
+        append_memory(log);
+    else if (log->options.relaxed)
         schedule_write(log);
+    else
+        journal_batch(log, &f, piece);
     blob_unref(piece.blob); // the tail and the journal have theirs
     store->stats.appended_batches++;
     store->stats.appended_bytes += piece.len;

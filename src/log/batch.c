@@ -31,7 +31,7 @@ enum {
 };
 _Static_assert(AT_COUNT + 4 == BATCH_HEADER_BYTES, "the header ends with the count");
 
-#define ONE_BIT_BYTES_MAX (256U << 10)
+#define ONE_BIT_BYTES_MAX (16U << 10)
 #define RECORD_BYTES_MIN  7 // length, attributes, two deltas, key, value, headers: one byte each
 
 static int header_decode(struct slice bytes, struct batch *out)

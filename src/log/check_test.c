@@ -23,7 +23,7 @@ static void check_run(struct rig *r, void *arg)
     struct check_call *c = arg;
     struct log_key key = rig_key(0);
     char dir[FILES_PATH_SIZE];
-    files_dir(&key, dir);
+    files_dir(FILES_ROOT, &key, dir);
     c->check.report = check_report;
     c->check.arg = c;
     c->err = log_check_dir(r->opener, dir, true, &c->check);
@@ -42,7 +42,7 @@ static void damage(long position)
 {
     struct file_key key = {.log = rig_key(0), .base_offset = 0, .kind = FILE_LOG};
     char path[FILES_PATH_SIZE], full[FILES_PATH_SIZE + 80];
-    files_path(&key, path);
+    files_path(FILES_ROOT, &key, path);
     (void)snprintf(full, sizeof full, "%s/%s", rig->root, path);
     FILE *f = fopen(full, "r+b");
     assert_non_null(f);

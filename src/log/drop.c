@@ -58,6 +58,15 @@ int log_drop_live(struct log *log, int64_t from, int64_t to, int64_t *out_from, 
     return count;
 }
 
+static void remove_dropped(struct log *log, int64_t from, int64_t to)
+{
+    for (uint32_t i = 0; i < log->doomed_count; i++) {
+        struct segment *s = &log->doomed[i];
+        if (s->state == SEGMENT_DOOMED && s->base_offset >= from && s->last_offset < to)
+            log_remove_segment(log, s);
+    }
+}
+
 static void drop_done(void *arg, const struct journal_frame *frame, int err)
 {
     struct log *log = arg;
@@ -69,11 +78,8 @@ static void drop_done(void *arg, const struct journal_frame *frame, int err)
     ASSERT(bad == 0);
     if (err != 0)
         store_fail(log->store, err, "journal");
-    for (uint32_t i = 0; i < log->doomed_count && err == 0 && !log->deleted; i++) {
-        struct segment *s = &log->doomed[i];
-        if (s->state == SEGMENT_DOOMED && s->base_offset >= from && s->last_offset < to)
-            log_remove_segment(log, s);
-    }
+    else if (!log->deleted)
+        remove_dropped(log, from, to);
     log_settle(log);
 }
 
@@ -83,12 +89,16 @@ int log_drop_segments(struct log *log, int64_t from, int64_t to)
     ASSERT(from >= 0);
     if (log->deleted)
         return ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    if (log->options.relaxed || log->unjournalled || log->options.memory)
+    if (log->options.relaxed || log->unjournalled)
         return 0;
     int count = log_drop_live(log, from, to, &first, &end);
     log_invariant(log);
     if (count == 0)
         return 0;
+    if (log->options.memory) {
+        remove_dropped(log, first, end);
+        return count;
+    }
     uint8_t head[FRAME_DROP_BYTES];
     frame_drop_put(head, &log->key, first, end);
     struct journal_write w = {

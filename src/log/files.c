@@ -43,20 +43,20 @@ static uint64_t key_hash(const struct files *f, const struct file_key *key)
     return map_hash(&f->map, slice_of(bytes, sizeof bytes));
 }
 
-void files_dir(const struct log_key *key, char out[FILES_PATH_SIZE])
+void files_dir(const char *root, const struct log_key *key, char out[FILES_PATH_SIZE])
 {
     char hex[UUID_HEX_SIZE];
     uuid_to_hex(&key->topic, hex);
-    int n = snprintf(out, FILES_PATH_SIZE, "log/%s/%d", hex, (int)key->partition);
+    int n = snprintf(out, FILES_PATH_SIZE, "%s/%s/%d", root, hex, (int)key->partition);
     ASSERT(n > 0);
     ASSERT(n < FILES_PATH_SIZE);
 }
 
-void files_path(const struct file_key *key, char out[FILES_PATH_SIZE])
+void files_path(const char *root, const struct file_key *key, char out[FILES_PATH_SIZE])
 {
     static const char *const endings[FILE_KINDS] = {"log", "index", "timeindex"};
     char dir[FILES_PATH_SIZE];
-    files_dir(&key->log, dir);
+    files_dir(root, &key->log, dir);
     int n = snprintf(out, FILES_PATH_SIZE, "%.80s/%020lld.%s", dir, (long long)key->base_offset,
                      endings[key->kind]);
     ASSERT(n > 0);
@@ -66,9 +66,16 @@ void files_path(const struct file_key *key, char out[FILES_PATH_SIZE])
 void files_init(struct files *f, struct io *io, uint32_t max)
 {
     ASSERT(max >= FILE_KINDS);
-    *f = (struct files){.io = io, .max = max};
+    *f = (struct files){.io = io, .root = FILES_ROOT, .max = max};
     map_init(&f->map, entry_eq, 0);
     list_init(&f->lru);
+}
+
+void files_init_spill(struct files *f, struct io *io, uint32_t max)
+{
+    files_init(f, io, max);
+    f->root = FILES_SPILL;
+    f->unsynced = true;
 }
 
 static void entry_drop(struct files *f, struct files_entry *e)
@@ -102,7 +109,7 @@ void files_fini(struct files *f)
 int files_sync_dirs(struct files *f, const struct log_key *key)
 {
     char path[FILES_PATH_SIZE];
-    files_dir(key, path);
+    files_dir(f->root, key, path);
     for (;;) {
         int err = io_sync_dir(f->io, path);
         if (err != 0)
@@ -116,6 +123,8 @@ int files_sync_dirs(struct files *f, const struct log_key *key)
 
 int files_sync(struct files *f, struct files_entry *e)
 {
+    if (f->unsynced)
+        return 0;
     if (e->dirty) {
         int err = io_sync(e->file);
         if (err != 0)
@@ -144,7 +153,7 @@ int files_sync_all(struct files *f)
 static int make_dirs(struct files *f, const struct log_key *key)
 {
     char path[FILES_PATH_SIZE];
-    files_dir(key, path);
+    files_dir(f->root, key, path);
     for (char *p = path; (p = strchr(p, '/')) != NULL; p++) {
         *p = '\0';
         int err = io_mkdir(f->io, path);
@@ -159,7 +168,7 @@ static int open_file(struct files *f, const struct file_key *key, bool write, st
                      bool *out_created)
 {
     char path[FILES_PATH_SIZE];
-    files_path(key, path);
+    files_path(f->root, key, path);
     int flags = !write ? 0 : key->kind == FILE_LOG ? IO_WRITE | IO_BULK : IO_WRITE;
     int err = io_open(f->io, path, flags, out);
     *out_created = false;

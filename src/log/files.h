@@ -2,7 +2,8 @@
 //
 // The open files of one worker: an LRU with a limit. Files and their directories are made when they
 // are first written; who makes one owes a sync of the directories, which the next files_sync pays.
-// A file that was written leaves the LRU synced, so "is it synced" never depends on what is open.
+// A file that was written leaves the LRU synced, so "is it synced" never depends on what is open;
+// but those of logs in memory (see spill.c), which live in a directory of their own, never are.
 #ifndef WEIR_LOG_FILES_H
 #define WEIR_LOG_FILES_H
 
@@ -21,14 +22,19 @@ struct file_key {
 
 struct files {
     struct io *io;
+    const char *root; // FILES_ROOT or FILES_SPILL
     struct map map;
     struct list lru; // most recently used first
     uint32_t count, max;
+    bool unsynced; // nothing is ever synced
 };
+#define FILES_ROOT  "log"
+#define FILES_SPILL "spill"
 
 struct files_entry;
 
 void files_init(struct files *f, struct io *io, uint32_t max);
+void files_init_spill(struct files *f, struct io *io, uint32_t max);
 void files_fini(struct files *f); // after the actor has stopped, which closed its files
 // write: made when it is not there. The entry is valid until the next call that opens.
 // ERR_NOT_FOUND, ERR_IO …
@@ -48,7 +54,7 @@ int files_truncate(struct files_entry *e, uint64_t size_bytes);
 void files_close_all(struct files *f);
 void files_close_log(struct files *f, const struct log_key *key);
 
-void files_path(const struct file_key *key, char out[FILES_PATH_SIZE]);
-void files_dir(const struct log_key *key, char out[FILES_PATH_SIZE]);
+void files_path(const char *root, const struct file_key *key, char out[FILES_PATH_SIZE]);
+void files_dir(const char *root, const struct log_key *key, char out[FILES_PATH_SIZE]);
 
 #endif

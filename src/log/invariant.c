@@ -51,8 +51,7 @@ void log_invariant(const struct log *log)
         ASSERT(log->epochs[0].start_offset <= log->end_offset);
         ASSERT(log->epochs[log->epochs_count - 1].start_offset <= log->end_offset);
     }
-    if (log->options.memory)
-        ASSERT(log->segments_count == 0);
-    else
-        segments_invariant(log);
+    ASSERT(!log->options.memory || log->high_watermark == log->end_offset ||
+           !tail_empty(&log->tail));
+    segments_invariant(log);
 }

@@ -14,8 +14,9 @@
 // flush.messages or flush.ms) the high watermark follows what was written to the segment; see
 // README.
 //
-// An in-memory log (log_options.memory) has the same interface and never meets the journal or a
-// file.
+// An in-memory log (log_options.memory) has the same interface and never meets the journal. It
+// meets files only when the memory budget is short: then its oldest part is spilled, unsynced, to
+// DATA/spill, which a start wipes.
 //
 // Files: DATA/log/<topic uuid, 32 hex digits>/<partition>/
 #ifndef WEIR_LOG_LOG_H
@@ -42,8 +43,7 @@ struct log_store_options {
     struct io *writer, *reader; // workers
     struct journal_port *port;
     struct budget *tail_budget;   // memory of all tails; above it, tails are written and dropped
-    struct budget *memory_budget; // of logs in memory, which give nothing back until they are
-                                  // trimmed; NULL: tail_budget
+    struct budget *memory_budget; // of logs in memory; above it, they spill; NULL: tail_budget
     struct budget *read_budget;   // blobs of cold reads, which find nothing beyond it; NULL: not
                                   // accounted
     uint64_t tail_bytes_per_log;  // kept in memory for readers, if the budget allows
@@ -193,6 +193,9 @@ int log_set_start(struct log *log, int64_t offset);
 int log_drop_segments(struct log *log, int64_t from, int64_t to);
 // Applies retention.ms, retention.bytes and segment.ms. Cheap when there is nothing to do.
 void log_retain(struct log *log, int64_t now_ms);
+
+// Removes what logs in memory have left on disk; on a worker, before any of them is made.
+int log_spill_wipe(struct io *io);
 
 // ---- recovery (before the shards run; the store's shard, workers and port may still be NULL)
 

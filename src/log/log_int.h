@@ -58,6 +58,7 @@ struct log {
     // checkpoint names what was never journalled (log_relax).
     bool wants_relaxed, was_relaxed, unjournalled;
     int64_t cut_end_offset; // of the newest cut
+    bool spilled;           // a log in memory that has files
     bool touched;           // by replay
     bool gap; // replay met what does not continue it: damage, unless its topic turns out deleted
     int64_t replayed_start; // by replay, of a log whose end is found by log_recover only; or 0
@@ -76,13 +77,14 @@ struct log_store {
     uint32_t cut_active, tidy_active; // jobs of the cut, of the tidying, with the writer
     uint64_t leaving_seq, cut_leaving_seq;
     struct files writer_files, reader_files, recovery_files;
-    struct positions *positions; // the reader's memory of where it stopped
+    struct files spill_writer_files, spill_reader_files; // of logs in memory
+    struct positions *positions;                         // the reader's memory of where it stopped
     struct io_timer retry_timer;
     struct io_msg wake, start;
     bool wake_posted;
     bool cut_begins;
-    bool started, failed, nospace, short_of_memory;
-    uint32_t writes_active;
+    bool started, failed, nospace, short_of_memory, short_of_spill;
+    uint32_t writes_active, spills_active; // spills: of logs in memory
     struct log_store_stats stats;
 };
 
@@ -96,6 +98,7 @@ struct job {
     int (*work)(struct job *job);     // on the worker
     void (*answer)(struct job *job);  // on the shard
     void (*release)(struct job *job); // frees what the job owns, and the job
+    void (*again)(struct job *job);   // on the shard: it met a full disk and is tried once more
     bool keep;                        // answer has put the job elsewhere: not to be released
     int err;
 };
@@ -103,10 +106,22 @@ void job_post(struct job *job, struct io *worker);
 void store_wake(struct log_store *store); // makes sure that another turn comes
 void store_fail(struct log_store *store, int err, const char *what);
 struct budget *log_budget(const struct log *log); // of its tail
-int store_take(struct log_store *store,
-               size_t bytes);     // tail budget; reclaims. ERR_LIMIT, ERR_NOSPACE
+int log_take(struct log *log, size_t bytes);      // of its budget; reclaims. ERR_AGAIN, ERR_NOSPACE
+bool budget_tight(const struct budget *budget);   // three quarters full
+struct files *log_writer_files(struct log *log);
+struct files *log_reader_files(struct log *log);
 void log_settle(struct log *log); // a deleted log ends when nothing is under way for it
 void log_mark_dirty(struct log *log);
+
+// ---- spill.c: logs in memory
+
+void spill_options(struct log_options *options);
+uint64_t spill_size(const struct log *log);
+void spill_under_pressure(struct log_store *store);
+void spill_shrink(struct log *log); // drops what is written, as far as memory is short
+void spill_trim(struct log *log);   // below the start offset
+// To be written: from this batch up to that position.
+void spill_extend(struct segment *s, const struct tail_entry *first, uint32_t end);
 
 // ---- invariant.c
 

@@ -127,9 +127,10 @@ static void do_read(struct uni *u, void *arg)
                                 .at_least_one = true,
                                 .done = read_done};
     int err = log_read(u->logs[i], &u->read);
-    if (err == ERR_AGAIN)
+    if (err == ERR_AGAIN) {
         u->reading = true;
-    else
+        u->spilled_reads += i == MEMORY;
+    } else
         read_done(&u->read, err);
 }
 
@@ -278,7 +279,9 @@ static void crashed(void *arg, struct sim_machine *machine)
 
 static void step(struct uni *u)
 {
-    int log = (int)prng_below(&u->prng, LOGS);
+    int log = (int)prng_below(&u->prng, 2 * LOGS);
+    if (log >= MEMORY)
+        log = MEMORY; // it does not live long, and should see something
     uint64_t dice = prng_below(&u->prng, 100);
     if (dice < 55)
         (void)on(u, u->shard, do_append, &log);
@@ -313,7 +316,8 @@ static struct uni *uni_create(uint64_t seed)
     assert_int_equal(sim_create(&o, &u->sim), 0);
     prng_seed(&u->prng, seed * 77 + 1);
     budget_init(&u->tails, 400000, NULL);
-    for (int i = 0; i < LOGS; i++)
+    budget_init(&u->memory, 16000, NULL);
+    for (int i = 0; i < ALL; i++)
         u->models[i].batches = mem_zalloc(BATCHES_MAX * sizeof(struct known));
     u->machine = sim_machine_create(u->sim, "server", true);
     start(u);
@@ -327,14 +331,14 @@ static void uni_destroy(struct uni *u)
     bury(u);
     for (size_t i = 0; i < u->cuts_count; i++)
         buf_fini(&u->cuts[i]);
-    for (int i = 0; i < LOGS; i++)
+    for (int i = 0; i < ALL; i++)
         mem_free(u->models[i].batches);
     sim_destroy(u->sim);
     mem_free(u);
 }
 
 struct totals {
-    uint64_t crashes, acks, reads, cuts, drops, hash;
+    uint64_t crashes, acks, reads, cuts, drops, spills, hash;
 };
 
 static const char *run(uint64_t seed, struct totals *totals)
@@ -352,6 +356,7 @@ static const char *run(uint64_t seed, struct totals *totals)
     totals->reads += u->reads_count;
     totals->cuts += u->cuts_installed;
     totals->drops += u->drops_count;
+    totals->spills += u->spilled_reads;
     totals->hash = sim_hash(u->sim);
     const char *found = u->wrong;
     uni_destroy(u);
@@ -377,6 +382,8 @@ static void test_seeds(void **state)
                   (unsigned long long)totals.crashes, (unsigned long long)totals.acks,
                   (unsigned long long)totals.reads, (unsigned long long)totals.cuts,
                   (unsigned long long)totals.drops);
+    print_message("reads of what was spilled %llu\n", (unsigned long long)totals.spills);
+    assert_true(totals.spills > 100);
     assert_true(totals.crashes > 300);
     assert_true(totals.cuts > 120);
     assert_true(totals.reads > 1000);

@@ -48,7 +48,7 @@ static struct find_job *find_new(struct log *log, struct log_lookup *lookup, int
 {
     struct find_job *f = mem_zalloc(sizeof *f);
     f->job.log = log;
-    f->job.files = &log->store->reader_files;
+    f->job.files = log_reader_files(log);
     f->job.work = find_work;
     f->job.answer = find_answer;
     f->job.release = find_release;

@@ -24,6 +24,8 @@ struct cold_part log_cold_part(const struct log *log, const struct segment *segm
     struct cold_part part = {
         .segment = segment->base_offset,
         .end_bytes = log_cold_end(log, segment),
+        .first_position = segment->spilled ? segment->spilled_position : 0,
+        .first_offset = segment->spilled ? segment->spilled_offset : segment->base_offset,
         .index_entries = segment->index_flushed,
         .time_entries = segment->time_flushed,
         .epoch = log_epoch_at(log, offset),
@@ -131,7 +133,7 @@ static void read_cold(struct log *log, struct log_read *read, int64_t offset)
     ASSERT(s->last_offset >= offset);
     struct read_job *r = mem_zalloc(sizeof *r);
     r->job.log = log;
-    r->job.files = &log->store->reader_files;
+    r->job.files = log_reader_files(log);
     r->job.work = read_work;
     r->job.answer = read_answer;
     r->job.release = read_release;

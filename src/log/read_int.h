@@ -9,7 +9,9 @@
 // The part of a segment a job may look at, as the shard knew it when it asked.
 struct cold_part {
     int64_t segment;
-    uint32_t end_bytes; // of .log
+    uint32_t end_bytes;      // of .log
+    uint32_t first_position; // what the file begins with: 0 and the segment's base, but for what
+    int64_t first_offset;    // was spilled
     uint32_t index_entries, time_entries;
     int32_t epoch; // of the batches from the offset asked for up to epoch_end; -1: not known
     int64_t epoch_end;

@@ -77,7 +77,7 @@ static int open_scan(struct files *files, const struct log_key *key, int64_t seg
 
 static struct scan_place beginning(const struct cold_part *part)
 {
-    return (struct scan_place){.position = 0, .base_offset = part->segment};
+    return (struct scan_place){.position = part->first_position, .base_offset = part->first_offset};
 }
 
 // Where to begin to look for `offset`. The indexes have no checksums, so they only shorten the

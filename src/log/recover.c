@@ -176,7 +176,7 @@ int log_record_settled(const struct state_record *record, struct log_settled *ou
 void log_dir(const struct log_key *key, char out[LOG_DIR_SIZE])
 {
     _Static_assert(FILES_PATH_SIZE == LOG_DIR_SIZE, "one size for both");
-    files_dir(key, out);
+    files_dir(FILES_ROOT, key, out);
 }
 
 // ---- frames
@@ -372,16 +372,16 @@ int log_replay(struct log *log, const struct journal_replayed *frame, struct bat
     return replay_batch(log, frame, out_batch, out_applied);
 }
 
-// A sound batch but for one bit, or for one in that part of its header which no checksum covers: a
-// write that was torn is never that.
-static bool one_bit_off(const uint8_t *bytes, struct slice batch, struct slice header)
+// Sound but for one bit, of the header or of the records: a write that was torn is never that. The
+// header's bytes are made right.
+static bool one_bit_off(uint8_t *bytes, size_t len, struct slice header)
 {
     unsigned bits = 0;
     for (size_t i = 0; i < BATCH_HEADER_BYTES; i++)
         bits += (unsigned)__builtin_popcount((unsigned)(bytes[i] ^ header.data[i]));
-    if (bits == 1)
-        return true;
-    return bits == 0 && batch_one_bit_off(batch);
+    memcpy(bytes, header.data, BATCH_HEADER_BYTES);
+    struct slice batch = slice_of(bytes, len);
+    return bits == 0 ? batch_one_bit_off(batch) : bits == 1 && batch_crc_ok(batch);
 }
 
 static int reference_whole(struct io_file *file, const struct frame_batch *f, struct slice header)
@@ -393,7 +393,7 @@ static int reference_whole(struct io_file *file, const struct frame_batch *f, st
     int whole = reference_read(file, f, header, bytes);
     if (whole == 0) // a read may go wrong for once, and what is not whole is cut
         whole = reference_read(file, f, header, bytes);
-    if (whole == 0 && one_bit_off(bytes, slice_of(bytes, f->size_bytes), header))
+    if (whole == 0 && one_bit_off(bytes, f->size_bytes, header))
         whole = ERR_CORRUPT;
     mem_free(bytes);
     return whole;
@@ -407,7 +407,7 @@ int log_reference_verify(struct io *io, const struct journal_replayed *frame)
         return 0;
     struct file_key key = {.log = f.key, .base_offset = f.segment, .kind = FILE_LOG};
     char path[FILES_PATH_SIZE];
-    files_path(&key, path);
+    files_path(FILES_ROOT, &key, path);
     struct io_file *file;
     int err = io_open(io, path, 0, &file);
     if (err != 0)

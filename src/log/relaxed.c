@@ -90,7 +90,7 @@ static int relaxed_next(struct relaxed_scan *rs)
 {
     struct log *log = rs->log;
     char dir[FILES_PATH_SIZE];
-    files_dir(&log->key, dir);
+    files_dir(FILES_ROOT, &log->key, dir);
     rs->next = -1;
     const struct segment *active = log_active(log);
     if (active != NULL && active->base_offset == log->end_offset)

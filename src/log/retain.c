@@ -16,7 +16,7 @@
 static int remove_file(struct files *files, const struct file_key *key)
 {
     char path[FILES_PATH_SIZE];
-    files_path(key, path);
+    files_path(files->root, key, path);
     files_close(files, key);
     int err = io_remove(files->io, path);
     return err == ERR_NOT_FOUND ? 0 : err;
@@ -91,7 +91,7 @@ static void post_one(struct log *log, int64_t base_offset, int (*work)(struct jo
     struct log_store *store = log->store;
     struct remove_job *r = mem_zalloc(sizeof *r);
     r->job.log = log;
-    r->job.files = writer ? &store->writer_files : &store->reader_files;
+    r->job.files = writer ? log_writer_files(log) : log_reader_files(log);
     r->job.work = work;
     r->job.answer = answer;
     r->job.release = remove_release;
@@ -159,7 +159,10 @@ void log_doom_segment(struct log *log, uint32_t index, bool dropped)
     struct segment doomed = *s;
     doomed.pending = NULL;
     doomed.pending_count = doomed.pending_cap = 0;
-    segments_insert(&log->doomed, &log->doomed_count, &log->doomed_cap, &doomed);
+    doomed.buried = log->options.memory; // no snapshot has ever heard of it
+    bool file = !log->options.memory || s->spilled;
+    if (file)
+        segments_insert(&log->doomed, &log->doomed_count, &log->doomed_cap, &doomed);
     segments_remove(log->segments, &log->segments_count, index);
 }
 
@@ -191,14 +194,6 @@ static void start_done(void *arg, const struct journal_frame *frame, int err)
     log_settle(log);
 }
 
-static void drop_memory(struct log *log)
-{
-    while (!tail_empty(&log->tail) && log->tail.first < log->tail.durable &&
-           tail_at(&log->tail, log->tail.first)->last_offset < log->start_offset)
-        log_tail_pop(log);
-    log_epochs_trim(log);
-}
-
 int log_set_start(struct log *log, int64_t offset)
 {
     if (log->deleted)
@@ -209,7 +204,7 @@ int log_set_start(struct log *log, int64_t offset)
         return 0; // Kafka: the low watermark never goes back, and asking for less is no error
     log->start_offset = offset;
     if (log->options.memory) {
-        drop_memory(log);
+        spill_trim(log);
         log_invariant(log);
         return 0;
     }
@@ -307,7 +302,7 @@ void log_retain(struct log *log, int64_t now_ms)
     if (log->deleted)
         return;
     int64_t start = log->start_offset;
-    if (log->options.memory) {
+    if (log->options.memory && !log->spilled) {
         if (log->options.cleanup_delete)
             start = start_in_memory(log, now_ms);
     } else {
@@ -375,7 +370,7 @@ static int delete_work(struct job *job)
 {
     struct files *files = job->files;
     char dir[FILES_PATH_SIZE];
-    files_dir(&job->log->key, dir);
+    files_dir(files->root, &job->log->key, dir);
     files_close_log(files, &job->log->key);
     struct delete_walk walk = {files->io, dir};
     int err = io_list(files->io, dir, delete_entry, &walk);
@@ -423,6 +418,6 @@ void log_post_delete(struct log *log)
     struct log_store *store = log->store;
     ASSERT(log->deleted);
     ASSERT(log->pending == 0);
-    log_post_one(log, forget_work, store->o.reader, &store->reader_files);
-    log_post_one(log, delete_work, store->o.writer, &store->writer_files);
+    log_post_one(log, forget_work, store->o.reader, log_reader_files(log));
+    log_post_one(log, delete_work, store->o.writer, log_writer_files(log));
 }

@@ -20,7 +20,7 @@
 #include "io/sim.h"
 #include "log/log_int.h"
 
-enum { LOGS = 3, BATCHES_MAX = 4096, CUTS_MAX = 32, STEPS = 600 };
+enum { LOGS = 3, MEMORY = LOGS, ALL, BATCHES_MAX = 4096, CUTS_MAX = 32, STEPS = 600 };
 
 struct known { // a batch as it was sent
     int64_t base_offset, last_offset;
@@ -60,9 +60,9 @@ struct uni {
     struct journal_port *port;
     struct journal_recovery recovery;
     struct log_store *store;
-    struct log *logs[LOGS];
-    struct budget tails;
-    struct model models[LOGS];
+    struct log *logs[ALL]; // the last one is in memory, and new after each start
+    struct budget tails, memory;
+    struct model models[ALL];
     struct buf cuts[CUTS_MAX];
     size_t cuts_count;
     uint64_t replay_lsn, next_lsn;
@@ -74,7 +74,7 @@ struct uni {
     struct list acks, trims;
     struct prng prng;
     const char *wrong; // what a checker found
-    uint64_t crashes, acks_count, reads_count, cuts_installed, drops_count;
+    uint64_t crashes, acks_count, reads_count, cuts_installed, drops_count, spilled_reads;
 };
 
 static void wrong(struct uni *u, const char *what)
@@ -201,7 +201,8 @@ static void restore(struct uni *u)
 static void recover(struct uni *u, void *arg)
 {
     (void)arg;
-    if (io_mkdir(u->opener, "journal") != 0 || io_sync_dir(u->opener, ".") != 0)
+    if (io_mkdir(u->opener, "journal") != 0 || io_sync_dir(u->opener, ".") != 0 ||
+        log_spill_wipe(u->opener) != 0)
         return; // failed_start
     const struct log_store_options o = {
         .shard = u->shard,
@@ -209,6 +210,7 @@ static void recover(struct uni *u, void *arg)
         .reader = u->reader,
         .recovery = u->opener,
         .tail_budget = &u->tails,
+        .memory_budget = &u->memory,
         .tail_bytes_per_log = 20000,
         .write_min_bytes = 8000,
         .files_max = 4,
@@ -261,6 +263,16 @@ static void begin(struct uni *u, void *arg)
 {
     (void)arg;
     io_on_turn_end(u->shard, turn_end, u);
+    const struct log_options lo = {.memory = true,
+                                   .segment_bytes = 12000,
+                                   .index_interval_bytes = 1000,
+                                   .retention_bytes = -1,
+                                   .retention_ms = -1};
+    struct log_key key = key_of(MEMORY);
+    if (log_create(u->store, &key, &lo, &u->logs[MEMORY]) != 0)
+        wrong(u, "log in memory");
+    struct known *batches = u->models[MEMORY].batches;
+    u->models[MEMORY] = (struct model){.batches = batches};
 }
 
 static struct io *actor(struct uni *u, const char *name, enum io_kind kind)

@@ -67,12 +67,18 @@ struct segment {
     enum segment_state state;
     uint32_t cut_bytes; // its size when the cut under way named it
     bool dirty;         // written since it was last synced
-    bool removing;      // its files are on their way out
-    bool tidying;       // by the job that tidies the log
-    bool dropped;       // doomed by log_drop_segments, not by the start offset
-    bool buried;        // and a snapshot that is installed knows that it is gone
-    bool emitted;       // the cut under way names it, as active or by a record of its own
-    bool recorded;      // by a record of its own
+    // Of logs in memory: whether the writer has been given some of it, the beginning and end of the
+    // last part without a hole, and the offset with which it begins. What was trimmed before it was
+    // written is not in the file.
+    bool spilled;
+    uint32_t spilled_position, spilled_end;
+    int64_t spilled_offset;
+    bool removing; // its files are on their way out
+    bool tidying;  // by the job that tidies the log
+    bool dropped;  // doomed by log_drop_segments, not by the start offset
+    bool buried;   // and a snapshot that is installed knows that it is gone
+    bool emitted;  // the cut under way names it, as active or by a record of its own
+    bool recorded; // by a record of its own
 };
 
 void segment_init(struct segment *s, int64_t base_offset);

@@ -179,7 +179,7 @@ static void test_paths(void **state)
     (void)state;
     struct file_key key = {.log = {.partition = 12}, .base_offset = 345, .kind = FILE_TIME};
     char path[FILES_PATH_SIZE];
-    files_path(&key, path);
+    files_path(FILES_ROOT, &key, path);
     assert_string_equal(path, "log/00000000000000000000000000000000/12/"
                               "00000000000000000345.timeindex");
 }

@@ -35,6 +35,7 @@ static void retry_fire(struct io_timer *timer)
         struct job *job = CONTAINER_OF(it, struct job, link);
         ASSERT(job->log->pending > 0);
         job->log->pending--; // disk_full kept the log; job_post does from here
+        job->again(job);
         job_post(job, store->o.writer);
     }
 }
@@ -59,6 +60,8 @@ int log_store_create(const struct log_store_options *options, struct log_store *
     s->positions = positions_create();
     files_init(&s->writer_files, options->writer, options->files_max);
     files_init(&s->reader_files, options->reader, options->files_max);
+    files_init_spill(&s->spill_writer_files, options->writer, options->files_max);
+    files_init_spill(&s->spill_reader_files, options->reader, options->files_max);
     files_init(&s->recovery_files, options->recovery, options->files_max);
     *out = s;
     return 0;
@@ -87,6 +90,16 @@ void log_store_set_port(struct log_store *s, struct journal_port *port)
     }
     s->start.run = start_run;
     io_post(s->o.shard, &s->start);
+}
+
+struct files *log_writer_files(struct log *log)
+{
+    return log->options.memory ? &log->store->spill_writer_files : &log->store->writer_files;
+}
+
+struct files *log_reader_files(struct log *log)
+{
+    return log->options.memory ? &log->store->spill_reader_files : &log->store->reader_files;
 }
 
 struct budget *log_budget(const struct log *log)
@@ -141,6 +154,8 @@ void log_store_destroy(struct log_store *s)
         log_free(CONTAINER_OF(it, struct log, link));
     files_fini(&s->writer_files);
     files_fini(&s->reader_files);
+    files_fini(&s->spill_writer_files);
+    files_fini(&s->spill_reader_files);
     files_fini(&s->recovery_files);
     positions_destroy(s->positions);
     mem_free(s);
@@ -232,6 +247,8 @@ void log_set_options(struct log *log, const struct log_options *options)
     log_relax(log);
     if (log->options.segment_bytes > INT32_MAX) // positions in Kafka's index have 31 bits
         log->options.segment_bytes = INT32_MAX;
+    if (log->options.memory)
+        spill_options(&log->options);
 }
 
 int64_t log_start_offset(const struct log *log)
@@ -251,7 +268,7 @@ int64_t log_end_offset(const struct log *log)
 
 uint64_t log_size_bytes(const struct log *log)
 {
-    return log->options.memory ? log->tail.bytes : log->size_bytes;
+    return log->options.memory ? spill_size(log) : log->size_bytes;
 }
 
 bool log_in_memory(const struct log *log)
@@ -309,7 +326,7 @@ void log_settle(struct log *log)
         log_tell_gone(log);
         return;
     }
-    if (!log->removed && !log->options.memory) {
+    if (!log->removed && (!log->options.memory || log->spilled)) {
         log->removed = true;
         log_post_delete(log);
         return;
@@ -320,44 +337,50 @@ void log_settle(struct log *log)
 
 // ---- memory
 
-static uint64_t reclaim(struct log_store *store, uint64_t want)
+// Drops what is written of logs that live on this budget.
+static void reclaim(struct log_store *store, const struct budget *budget, uint64_t want)
 {
     uint64_t before = store->stats.tail_bytes;
     LIST_FOR_SAFE (it, &store->resident) {
         struct log *log = CONTAINER_OF(it, struct log, tail_link);
-        log_tail_shrink(log, 0);
+        if (log_budget(log) == budget)
+            log_tail_shrink(log, 0);
         if (before - store->stats.tail_bytes >= want)
-            break;
+            return;
     }
-    return before - store->stats.tail_bytes;
 }
 
-int store_take(struct log_store *store, size_t bytes)
+int log_take(struct log *log, size_t bytes)
 {
-    struct budget *budget = store->o.tail_budget;
+    struct log_store *store = log->store;
+    struct budget *budget = log_budget(log);
     if (budget_take(budget, bytes) == 0)
         return 0;
-    store->short_of_memory = true;
-    reclaim(store, bytes);
+    *(log->options.memory ? &store->short_of_spill : &store->short_of_memory) = true;
+    reclaim(store, budget, bytes);
     if (budget_take(budget, bytes) == 0)
         return 0;
     store_wake(store);
     return store->nospace ? ERR_NOSPACE : ERR_AGAIN; // clients send it again
 }
 
+bool budget_tight(const struct budget *budget)
+{
+    return budget_used(budget) >= budget->limit_bytes / 4 * 3;
+}
+
 // Three quarters full: what is durable is written although it is little, so that there is room
 // before an append has to be refused.
 static void write_under_pressure(struct log_store *store)
 {
-    const struct budget *budget = store->o.tail_budget;
-    if (budget_used(budget) < budget->limit_bytes / 4 * 3 && !store->short_of_memory)
+    if (!budget_tight(store->o.tail_budget) && !store->short_of_memory)
         return;
     if (store->writes_active > 0)
         return;
     store->short_of_memory = false;
     LIST_FOR (it, &store->resident) {
         struct log *log = CONTAINER_OF(it, struct log, tail_link);
-        if (log->unwritten_bytes > 0 && list_empty(&log->write_link))
+        if (log->unwritten_bytes > 0 && list_empty(&log->write_link) && !log->options.memory)
             list_push_back(&store->to_write, &log->write_link);
     }
 }
@@ -415,6 +438,7 @@ void log_store_turn_end(struct log_store *store)
     collect_moved(store);
     fire_ready(store);
     write_under_pressure(store);
+    spill_under_pressure(store);
     if (store->cut_begins) {
         store->cut_begins = false;
         store_cut_next(store);

@@ -79,7 +79,7 @@ static int tidy_entry(void *arg, const char *name)
         return k->final ? 0 : cut_file(walk->files, &key, sizes[key.kind]);
     }
     char path[FILES_PATH_SIZE];
-    files_path(&key, path);
+    files_path(walk->files->root, &key, path);
     files_close(walk->files, &key);
     return io_remove(walk->files->io, path);
 }
@@ -89,7 +89,7 @@ int log_tidy_files(struct files *files, const struct log_key *key,
 {
     struct tidy_walk walk = {.files = files, .key = key, .known = known, .count = count};
     char dir[FILES_PATH_SIZE];
-    files_dir(key, dir);
+    files_dir(files->root, key, dir);
     int err = io_list(files->io, dir, tidy_entry, &walk);
     if (err == ERR_NOT_FOUND)
         return 0;
@@ -156,7 +156,7 @@ void log_tidy(struct log *log, bool background)
     ASSERT(!log->writing);
     struct tidy_job *t = mem_zalloc(sizeof *t);
     t->job.log = log;
-    t->job.files = &log->store->writer_files;
+    t->job.files = log_writer_files(log);
     t->job.work = tidy_work;
     t->job.answer = tidy_answer;
     t->job.release = tidy_release;

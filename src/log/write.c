@@ -57,6 +57,21 @@ static void write_release(struct job *job)
     mem_free(w);
 }
 
+// A full disk has kept it waiting, and its segment may be gone meanwhile: then it must not make the
+// files again.
+static void write_again(struct job *job)
+{
+    struct write_job *w = CONTAINER_OF(job, struct write_job, job);
+    if (!job->log->deleted && log_segment_at(job->log, w->segment) != NULL)
+        return;
+    for (uint32_t i = 0; i < w->count; i++)
+        blob_unref(w->pieces[i].piece.blob);
+    w->count = 0;
+    w->sync = false;
+    buf_clear(&w->index);
+    buf_clear(&w->time);
+}
+
 static void mark_written(struct log *log, const struct write_job *w)
 {
     struct log_store *store = log->store;
@@ -125,6 +140,7 @@ static void write_answer(struct job *job)
     }
     log->writing = false;
     store->writes_active--;
+    store->spills_active -= log->options.memory;
     if (log->deleted && (job->err == 0 || job->err == ERR_NOSPACE)) {
         // What filled the disk may be what is being deleted: appends must not wait for another
         // write to succeed, since without appends there is none.
@@ -142,8 +158,13 @@ static void write_answer(struct job *job)
     mark_segment(log, w);
     if (log->options.relaxed)
         advance_relaxed(log);
-    log_tail_shrink(log, store->short_of_memory ? 0 : store->o.tail_bytes_per_log);
+    if (log->options.memory)
+        spill_shrink(log);
+    else
+        log_tail_shrink(log, store->short_of_memory ? 0 : store->o.tail_bytes_per_log);
     log_invariant(log);
+    if (log->options.memory)
+        return; // what else is to be spilled is decided at the turn's end
     if (log->cutting)
         store_cut_step(log);
     else if (log->unwritten_bytes >= store->o.write_min_bytes || log->options.relaxed)
@@ -169,10 +190,11 @@ static struct write_job *job_new(struct log *log, int64_t segment, bool sync)
 {
     struct write_job *w = mem_zalloc(sizeof *w);
     w->job.log = log;
-    w->job.files = &log->store->writer_files;
+    w->job.files = log_writer_files(log);
     w->job.work = write_work;
     w->job.answer = write_answer;
     w->job.release = write_release;
+    w->job.again = write_again;
     w->segment = segment;
     w->sync = sync;
     buf_init(&w->index, INDEX_BYTES_MAX);
@@ -250,6 +272,8 @@ static struct write_job *choose(struct log *log, bool cut)
         struct segment *s = log_segment_at(log, segment);
         ASSERT(s != NULL);
         job_add_index(w, s, below);
+        if (log->options.memory)
+            spill_extend(s, tail_at(t, w->from), below);
         return w;
     }
     struct segment *s = cut ? log_cut_segment(log) : sealed_segment(log);
@@ -264,14 +288,15 @@ static struct write_job *choose(struct log *log, bool cut)
 bool log_write(struct log *log, bool cut)
 {
     ASSERT(!log->writing);
-    ASSERT(!log->options.memory);
     if (log->deleted || !log->tidy)
         return false;
     struct write_job *w = choose(log, cut);
     if (w == NULL)
         return false;
     log->writing = true;
+    log->spilled |= log->options.memory;
     log->store->writes_active++;
+    log->store->spills_active += log->options.memory;
     job_post(&w->job, log->store->o.writer);
     return true;
 }

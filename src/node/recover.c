@@ -455,6 +455,10 @@ void node_recover(struct io_msg *msg)
     const char *what = "The data directory cannot be locked";
     int err = step_lock(node);
     if (err == 0) {
+        what = "What queues in memory have left cannot be removed";
+        err = log_spill_wipe(node->journal_io);
+    }
+    if (err == 0) {
         what = "The checkpoint cannot be read";
         err = checkpoint_load(node->journal_io, record_apply, node, false, &node->found);
     }

@@ -166,12 +166,13 @@ static void lane_fill(struct producer *p, struct lane *lane)
 {
     struct client *c = &p->c;
     struct client_batch batch;
+    bool large = client_chance(c, 10);
     struct client_batch_options o = {
         .producer_id = p->idempotent ? p->id : -1,
         .producer_epoch = p->epoch,
         .sequence = lane->next_sequence,
-        .records = 1 + client_dice(c, client_chance(c, 20) ? 20 : 4),
-        .value_bytes = 16 + client_dice(c, client_chance(c, 10) ? 4000 : 200),
+        .records = 1 + client_dice(c, client_chance(c, 20) && !large ? 20 : 4),
+        .value_bytes = 16 + client_dice(c, large ? 3800 : 200),
     };
     client_batch_make(c->world, &c->prng, &o, &batch);
     buf_fini(&lane->bytes);
