@@ -138,6 +138,18 @@ static bool queue_limits_ok(struct queue_work *w)
     return true;
 }
 
+// A queue's record and its topic's: a bundle, so that both are durable or neither, wherever the
+// turn is cut into groups. A null value: tombstones.
+static void queue_topic_write(struct queue_work *w, const struct topic *topic,
+                              const struct buf *value)
+{
+    struct shard *shard = w->shard;
+    journal_bundle_begin(shard->port, atomic_fetch_add(&shard->node->next_bundle, 1), 1);
+    catalogue_write_topic(shard, topic, value == NULL, NULL, NULL);
+    work_write(w, STATE_QUEUE, slice_of(topic->id.bytes, 16), value);
+    journal_bundle_end(shard->port);
+}
+
 static void queue_write(struct queue_work *w)
 {
     if (!queue_is_topic(&w->queue)) {
@@ -147,9 +159,10 @@ static void queue_write(struct queue_work *w)
     struct buf value;
     buf_init(&value, 1U << 20);
     queue_record_put(&w->queue, &value);
-    if (w->topic_made) // one submission: both are durable or neither
-        catalogue_write_topic(w->shard, &w->topic, false, NULL, NULL);
-    work_write(w, STATE_QUEUE, slice_of(w->queue.id.bytes, 16), &value);
+    if (w->topic_made)
+        queue_topic_write(w, &w->topic, &value);
+    else
+        work_write(w, STATE_QUEUE, slice_of(w->queue.id.bytes, 16), &value);
     buf_fini(&value);
 }
 
@@ -229,8 +242,7 @@ void queue_tombstone(struct queue_work *w)
         return;
     }
     const struct topic gone = {.id = w->queue.id};
-    catalogue_write_topic(w->shard, &gone, true, NULL, NULL);
-    work_write(w, STATE_QUEUE, slice_of(w->queue.id.bytes, 16), NULL);
+    queue_topic_write(w, &gone, NULL);
 }
 
 void queue_check_asked(struct queue_work *w)

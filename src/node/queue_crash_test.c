@@ -3,6 +3,7 @@
 // Queues over stops and power losses, at rest and in the middle of traffic; and one topic with two
 // readers: what Kafka's road writes is consumed, what is published is fetched.
 #include "node/rig_queue_test.h"
+#include "queue/lease_format.h"
 
 static void start(uint64_t seed)
 {
@@ -320,11 +321,93 @@ static void test_records_deleted_by_kafka(void **state)
     rig_fini(&rig);
 }
 
+// ---- a queue and its topic are there together or not at all
+
+#define SMALL_FILE (4U << 20)
+#define FULL_BYTES (SMALL_FILE / 8) // journal/port.c: from there on a turn's frames are cut
+
+static struct crowded {
+    struct queue_change declared;
+    struct topic_delete deleted;
+    bool deletes;
+    void (*run)(struct node_call *call);
+    uint32_t left_bytes; // of the frames that go together, when the change comes
+} crowded;
+
+// Settled ranges of a queue that nobody knows.
+static void crowd(struct shard *shard, uint32_t bytes)
+{
+    static const uint8_t head[LEASE_KEY_BYTES] = {1};
+    struct blob *blob;
+    assert_int_equal(blob_create(bytes - 40 - sizeof head, NULL, &blob), 0);
+    for (size_t i = 0; i < blob->size; i++)
+        blob->data[i] = i == 0 || i % 2 == 0;
+    if (blob->size % 2 == 0) // a version, and pairs
+        blob->size--;
+    const struct journal_write w = {.kind = JOURNAL_LEASE,
+                                    .head = slice_of(head, sizeof head),
+                                    .body = {.blob = blob, .len = blob->size}};
+    journal_add(shard_port(shard), &w);
+    blob_unref(blob);
+}
+
+static void crowded_arrived(struct node_call *call)
+{
+    crowd(call->to, FULL_BYTES - crowded.left_bytes);
+    crowded.run(call);
+}
+
+static void deleted_done(struct topic_delete *request)
+{
+    (void)request;
+}
+
+static void crowded_run(struct rig *r, struct shard *shard, void *arg)
+{
+    struct node_call *call = crowded.deletes ? &crowded.deleted.call : &crowded.declared.call;
+    (void)arg;
+    if (crowded.deletes)
+        topic_delete_start(shard, &crowded.deleted);
+    else
+        change_run(r, shard, &crowded.declared);
+    crowded.run = call->run;
+    call->run = crowded_arrived;
+    r->done = true;
+}
+
+static void test_torn_turns(void **state)
+{
+    (void)state;
+    static const char *const config[] = {"weir.journal.file.bytes=4194304", NULL};
+    struct uuid id;
+    for (uint32_t i = 0; i < 2 * 12 * 12; i++) {
+        rig_init(&rig, 400 + i, 2, config);
+        crowded = (struct crowded){.deletes = i % 2 == 1, .left_bytes = 32 * (i / 2 % 12)};
+        crowded.deleted = (struct topic_delete){.name = slice_cstr("q"), .done = deleted_done};
+        crowded.declared.kind = QUEUE_DECLARE;
+        crowded.declared.queue = (struct queue_facts){.vhost = VHOST,
+                                                      .name = slice_cstr("q"),
+                                                      .durable = true,
+                                                      .levels = 1,
+                                                      .settings = plain};
+        if (crowded.deletes)
+            declare_plain("q", true, NULL);
+        rig_on_shard(&rig, 0, crowded_run, NULL);
+        (void)sim_run_until(rig.sim, sim_now_ns(rig.sim) + (1 + i / 24) * 100000, NULL, NULL);
+        restart(true, 2);
+        if (!queue_there("q", &id))
+            declare_plain("q", true, NULL);
+        assert_int_equal(delete_queue("q"), 0);
+        rig_fini(&rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restarts),
         cmocka_unit_test(test_ends_in_traffic),
+        cmocka_unit_test(test_torn_turns),
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_one_topic_two_readers),
         cmocka_unit_test(test_records_deleted_by_kafka),

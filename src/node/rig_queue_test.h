@@ -68,7 +68,7 @@ RIG int delete_queue(const char *name)
     change = (struct queue_change){.kind = QUEUE_DELETE};
     change.queue.vhost = VHOST;
     change.queue.name = slice_cstr(name);
-    rig_on_shard(&rig, 2, change_run, &change);
+    rig_on_shard(&rig, 2 % rig.shards, change_run, &change);
     return change.err;
 }
 
