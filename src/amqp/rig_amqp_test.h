@@ -199,6 +199,7 @@ RIG void put_login(struct buf *out, const char *user, const char *password, bool
     size_t opened = amqp_open_table(&properties, slice_cstr("capabilities"));
     amqp_put_bool(&properties, slice_cstr("authentication_failure_close"), may_fail);
     amqp_put_bool(&properties, slice_cstr("connection.blocked"), true);
+    amqp_put_bool(&properties, slice_cstr("consumer_cancel_notify"), true);
     amqp_close(&properties, opened);
     const struct amqp_connection_start_ok start_ok = {
         .client_properties = buf_slice(&properties),
