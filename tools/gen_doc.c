@@ -216,20 +216,21 @@ static void print_layout(const char *path, const char *title)
 static void formats(void)
 {
     (void)printf(notice, "the sources named below");
-    (void)puts("# What is on disk\n\n"
-               "A data directory:\n\n"
-               "```\n"
-               "LOCK                         held by the server that uses it\n"
-               "CHECKPOINT                   two slots: where recovery begins\n"
-               "snapshot/NUMBER.snap         the state at a checkpoint, and what changed since\n"
-               "spill/                       of queues in memory, what outgrew it; wiped by every start\n"
-               "journal/NUMBER.wal           what was acknowledged since\n"
-               "log/TOPIC-ID/PARTITION/      segments: BASE.log, BASE.index, BASE.timeindex, as "
-               "Kafka writes them\n"
-               "```\n\n"
-               "Every file begins with a format version or belongs to one that does; a version "
-               "that weir does not know is refused by\n"
-               "name. The segments are Kafka's own: its tools read them.");
+    (void)puts(
+        "# What is on disk\n\n"
+        "A data directory:\n\n"
+        "```\n"
+        "LOCK                         held by the server that uses it\n"
+        "CHECKPOINT                   two slots: where recovery begins\n"
+        "snapshot/NUMBER.snap         the state at a checkpoint, and what changed since\n"
+        "spill/                       of queues in memory, what outgrew it; wiped by every start\n"
+        "journal/NUMBER.wal           what was acknowledged since\n"
+        "log/TOPIC-ID/PARTITION/      segments: BASE.log, BASE.index, BASE.timeindex, as "
+        "Kafka writes them\n"
+        "```\n\n"
+        "Every file begins with a format version or belongs to one that does; a version "
+        "that weir does not know is refused by\n"
+        "name. The segments are Kafka's own: its tools read them.");
     for (size_t i = 0; i < COUNT(layouts); i++)
         print_layout(layouts[i].path, layouts[i].title);
 }

@@ -43,93 +43,92 @@ static void put(struct buf *out, const struct argument *a)
     }
 }
 
+static const struct {
+    struct argument a, b;
+    const char *why;
+} refused[] = {
+#define ARG(name) "invalid arg '" name "' for queue 'q' in vhost '/'"
+    {{"x-message-ttl", TEXT, 0, "a"},
+     {0},
+     ARG("x-message-ttl") ": \"expected integer, got "
+                          "longstr\""},
+    {{"x-message-ttl", DOUBLE, 0, NULL},
+     {0},
+     ARG("x-message-ttl") ": \"expected integer, got "
+                          "double\""},
+    {{"x-message-ttl", INT, -1, NULL}, {0}, ARG("x-message-ttl") ": {value_negative,-1}"},
+    {{"x-message-ttl", INT, 1LL << 60, NULL},
+     {0},
+     ARG("x-message-ttl") ": {value_too_large,1152921504606846976}"},
+    {{"x-expires", INT, 0, NULL}, {0}, ARG("x-expires") ": {value_zero,0}"},
+    {{"x-expires", INT, -1, NULL}, {0}, ARG("x-expires") ": {value_negative,-1}"},
+    {{"x-dead-letter-exchange", INT, 5, NULL},
+     {0},
+     "invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue 'q' in vhost '/'"},
+    {{"x-dead-letter-routing-key", TEXT, 0, "a"},
+     {0},
+     ARG("x-dead-letter-routing-key") ": routing_key_but_no_dlx_defined"},
+    {{"x-dead-letter-routing-key", INT, 5, NULL},
+     {"x-dead-letter-exchange", TEXT, 0, ""},
+     ARG("x-dead-letter-routing-key") ": {unacceptable_type,signedint}"},
+    {{"x-max-priority", INT, 256, NULL},
+     {0},
+     ARG("x-max-priority") ": {max_value_exceeded,"
+                           "256}"},
+    {{"x-max-priority", INT, -1, NULL}, {0}, ARG("x-max-priority") ": {value_negative,-1}"},
+    {{"x-single-active-consumer", INT, 1, NULL},
+     {0},
+     ARG("x-single-active-consumer") ": {unacceptable_type,signedint}"},
+    {{"x-queue-type", TEXT, 0, "foo"},
+     {0},
+     ARG("x-queue-type") ": \"unsupported queue type 'foo'\""},
+    {{"x-queue-type", INT, 5, NULL},
+     {0},
+     ARG("x-queue-type") ": {unacceptable_type,"
+                         "signedint}"},
+    {{"x-max-length", INT, -1, NULL}, {0}, ARG("x-max-length") ": {value_negative,-1}"},
+    {{"x-overflow", TEXT, 0, "a"}, {0}, ARG("x-overflow") ": invalid_overflow"},
+    {{"x-overflow", INT, 1, NULL}, {0}, ARG("x-overflow") ": {unacceptable_type,signedint}"},
+    {{"x-queue-mode", TEXT, 0, "a"}, {0}, ARG("x-queue-mode") ": \"unsupported queue mode 'a'\""},
+    {{"x-queue-version", INT, 3, NULL},
+     {0},
+     ARG("x-queue-version") ": \"unsupported queue version '3'\""},
+    {{"x-delivery-limit", INT, 5, NULL},
+     {0},
+     ARG("x-delivery-limit") " of queue type rabbit_classic_queue"},
+    {{"x-max-age", TEXT, 0, "5D"},
+     {0},
+     ARG("x-max-age") " of queue type "
+                      "rabbit_classic_queue"},
+    {{"x-max-priority", INT, 5, NULL},
+     {"x-queue-type", TEXT, 0, "quorum"},
+     ARG("x-max-priority") " of queue type rabbit_quorum_queue"},
+    {{"x-dead-letter-strategy", TEXT, 0, "foo"},
+     {"x-queue-type", TEXT, 0, "quorum"},
+     ARG("x-dead-letter-strategy") ": invalid_dlx_strategy"},
+    {{"x-message-ttl", INT, 5, NULL},
+     {"x-queue-type", TEXT, 0, "stream"},
+     ARG("x-message-ttl") " of queue type rabbit_stream_queue"},
+    {{"x-max-age", TEXT, 0, "5"},
+     {"x-queue-type", TEXT, 0, "stream"},
+     ARG("x-max-age") ": invalid_max_age"},
+};
+
 static void refusals(void **state)
 {
     (void)state;
-    static const struct {
-        struct argument a, b;
-        const char *why;
-    } cases[] = {
-#define ARG(name) "invalid arg '" name "' for queue 'q' in vhost '/'"
-        {{"x-message-ttl", TEXT, 0, "a"},
-         {0},
-         ARG("x-message-ttl") ": \"expected integer, got "
-                              "longstr\""},
-        {{"x-message-ttl", DOUBLE, 0, NULL},
-         {0},
-         ARG("x-message-ttl") ": \"expected integer, got "
-                              "double\""},
-        {{"x-message-ttl", INT, -1, NULL}, {0}, ARG("x-message-ttl") ": {value_negative,-1}"},
-        {{"x-message-ttl", INT, 1LL << 60, NULL},
-         {0},
-         ARG("x-message-ttl") ": {value_too_large,1152921504606846976}"},
-        {{"x-expires", INT, 0, NULL}, {0}, ARG("x-expires") ": {value_zero,0}"},
-        {{"x-expires", INT, -1, NULL}, {0}, ARG("x-expires") ": {value_negative,-1}"},
-        {{"x-dead-letter-exchange", INT, 5, NULL},
-         {0},
-         "invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue 'q' in vhost '/'"},
-        {{"x-dead-letter-routing-key", TEXT, 0, "a"},
-         {0},
-         ARG("x-dead-letter-routing-key") ": routing_key_but_no_dlx_defined"},
-        {{"x-dead-letter-routing-key", INT, 5, NULL},
-         {"x-dead-letter-exchange", TEXT, 0, ""},
-         ARG("x-dead-letter-routing-key") ": {unacceptable_type,signedint}"},
-        {{"x-max-priority", INT, 256, NULL},
-         {0},
-         ARG("x-max-priority") ": {max_value_exceeded,"
-                               "256}"},
-        {{"x-max-priority", INT, -1, NULL}, {0}, ARG("x-max-priority") ": {value_negative,-1}"},
-        {{"x-single-active-consumer", INT, 1, NULL},
-         {0},
-         ARG("x-single-active-consumer") ": {unacceptable_type,signedint}"},
-        {{"x-queue-type", TEXT, 0, "foo"},
-         {0},
-         ARG("x-queue-type") ": \"unsupported queue type 'foo'\""},
-        {{"x-queue-type", INT, 5, NULL},
-         {0},
-         ARG("x-queue-type") ": {unacceptable_type,"
-                             "signedint}"},
-        {{"x-max-length", INT, -1, NULL}, {0}, ARG("x-max-length") ": {value_negative,-1}"},
-        {{"x-overflow", TEXT, 0, "a"}, {0}, ARG("x-overflow") ": invalid_overflow"},
-        {{"x-overflow", INT, 1, NULL}, {0}, ARG("x-overflow") ": {unacceptable_type,signedint}"},
-        {{"x-queue-mode", TEXT, 0, "a"},
-         {0},
-         ARG("x-queue-mode") ": \"unsupported queue mode 'a'\""},
-        {{"x-queue-version", INT, 3, NULL},
-         {0},
-         ARG("x-queue-version") ": \"unsupported queue version '3'\""},
-        {{"x-delivery-limit", INT, 5, NULL},
-         {0},
-         ARG("x-delivery-limit") " of queue type rabbit_classic_queue"},
-        {{"x-max-age", TEXT, 0, "5D"},
-         {0},
-         ARG("x-max-age") " of queue type "
-                          "rabbit_classic_queue"},
-        {{"x-max-priority", INT, 5, NULL},
-         {"x-queue-type", TEXT, 0, "quorum"},
-         ARG("x-max-priority") " of queue type rabbit_quorum_queue"},
-        {{"x-dead-letter-strategy", TEXT, 0, "foo"},
-         {"x-queue-type", TEXT, 0, "quorum"},
-         ARG("x-dead-letter-strategy") ": invalid_dlx_strategy"},
-        {{"x-message-ttl", INT, 5, NULL},
-         {"x-queue-type", TEXT, 0, "stream"},
-         ARG("x-message-ttl") " of queue type rabbit_stream_queue"},
-        {{"x-max-age", TEXT, 0, "5"},
-         {"x-queue-type", TEXT, 0, "stream"},
-         ARG("x-max-age") ": invalid_max_age"},
-    };
     struct buf table;
     buf_init(&table, 1 << 16);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         struct amqp_queue_arguments out;
         char why[AMQP_TEXT_SIZE];
         buf_clear(&table);
-        put(&table, &cases[i].a);
-        put(&table, &cases[i].b);
+        put(&table, &refused[i].a);
+        put(&table, &refused[i].b);
         int err =
             amqp_queue_arguments(buf_slice(&table), slice_cstr("/"), slice_cstr("q"), &out, why);
         assert_int_equal(err, ERR_INVALID);
-        assert_string_equal(why, cases[i].why);
+        assert_string_equal(why, refused[i].why);
     }
     buf_fini(&table);
 }
