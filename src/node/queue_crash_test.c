@@ -2,6 +2,7 @@
 //
 // Queues over stops and power losses, at rest and in the middle of traffic; and one topic with two
 // readers: what Kafka's road writes is consumed, what is published is fetched.
+#include "node/node_int.h"
 #include "node/rig_queue_test.h"
 #include "queue/lease_format.h"
 
@@ -66,6 +67,48 @@ static void test_restarts(void **state)
         expect_counts(&id, 0, 0);
         publish_texts(2, "q", "n", 1);
         expect_counts(&id, 1, 0);
+        rig_fini(&rig);
+    }
+}
+
+static void checkpoint_over(struct checkpoint_request *request)
+{
+    assert_int_equal(request->err, 0);
+    rig.done = true;
+}
+
+static void checkpoint_run(struct rig *r, struct shard *shard, void *arg)
+{
+    struct checkpoint_request *request = arg;
+    *request = (struct checkpoint_request){
+        .reply_to = shard_io(shard), .urgent = true, .done = checkpoint_over};
+    checkpoint_request(r->node->checkpointer, request);
+}
+
+// Nothing was journalled behind the last checkpoint: still it was no orderly stop.
+static void test_crash_at_rest(void **state)
+{
+    (void)state;
+    static struct checkpoint_request request;
+    struct uuid id;
+    for (uint32_t round = 0; round < 4; round++) {
+        start(180 + round);
+        declare_plain("q", true, &id);
+        publish_texts(0, "q", "m", 5);
+        if (round == 3) // an earlier stop was one
+            restart(false, 3);
+        rig_on_shard(&rig, 0, checkpoint_run, &request);
+        struct taker t = {.shard = 1, .queue = id, .credit = 3};
+        assert_int_equal(taker_start(&t), 0);
+        taker_wait(&t, 3);
+        if (round == 2) // its set is in the next one
+            rig_on_shard(&rig, 0, checkpoint_run, &request);
+        restart(round > 0, 3);
+        struct taker u = {.shard = 0, .queue = id, .credit = 10};
+        assert_int_equal(taker_start(&u), 0);
+        taker_wait(&u, 5);
+        for (uint32_t i = 0; i < 5; i++)
+            assert_int_equal(u.got[i].redelivered, round > 0 || i < 3);
         rig_fini(&rig);
     }
 }
@@ -406,6 +449,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restarts),
+        cmocka_unit_test(test_crash_at_rest),
         cmocka_unit_test(test_ends_in_traffic),
         cmocka_unit_test(test_torn_turns),
         cmocka_unit_test(test_full_disk),

@@ -224,10 +224,11 @@ static void cut_gone(const struct gone *gone, struct buf *out)
     state_put(out, &(struct state_record){STATE_LEASES, slice_of(key, sizeof key), SLICE_NULL});
 }
 
-// Else it is as a new one is. A stop says even of those that nobody ever had anything of them.
+// Else it is as a new one is. That nobody had anything of it yet must be said as well: it is what
+// stands when the server stops, and no longer when it has started again.
 bool level_known(const struct level *level)
 {
-    return level->set.next > 0 || (level->queue->queues->stopped && log_end_offset(level->log) > 0);
+    return log_end_offset(level->log) > 0;
 }
 
 static void cut_all(struct queues *queues, struct buf *out)
