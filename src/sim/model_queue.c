@@ -71,10 +71,12 @@ void queue_channel_gone(struct model_queues *mq, struct model_queue_channel *ch)
         struct model_message *msg = message_of(it);
         if (msg->holder == ch)
             msg->holder = NULL;
-        if (msg->suspect == ch)
-            msg->suspect = NULL;
+        if (msg->suspect == ch || msg->suspect_other == ch)
+            msg->suspect = msg->suspect_other = NULL;
         if (msg->acked_by == ch)
             msg->acked_by = NULL;
+        if (msg->again == ch)
+            msg->again = NULL;
     }
     list_remove(&ch->link);
     mem_free(ch);
@@ -85,8 +87,30 @@ void queues_model_server_gone(struct model_queues *mq)
     MAP_FOR_SAFE (it, &mq->messages) {
         struct model_message *msg = message_of(it);
         msg->holder = NULL;
-        msg->suspect = NULL;
+        msg->suspect = msg->suspect_other = NULL;
+        msg->again = NULL;
     }
+}
+
+// What this channel's being alive at that stamp says about a message.
+static void message_prove(struct model_queues *mq, struct model_message *msg,
+                          struct model_queue_channel *ch, uint64_t sent)
+{
+    if (msg->acked_by == ch && msg->acked < sent)
+        msg->acked_handled = true;
+    if (msg->again == ch && msg->again_stamp < sent) {
+        if (msg->acked < msg->again_stamp)
+            msg->acked = 0;
+        msg->again = NULL;
+    }
+    if (msg->suspect == NULL || msg->suspect_stamp >= sent)
+        return;
+    msg->suspect_alive |= msg->suspect == ch;
+    msg->suspect_other_alive |= msg->suspect_other == ch;
+    if (msg->suspect_alive && msg->suspect_other_alive)
+        model_fail(mq->model,
+                   "queue %s: message %llu was given to another channel while %s held it",
+                   msg->queue->name, (unsigned long long)msg->id, msg->suspect->name);
 }
 
 void queue_channel_answered(struct model_queues *mq, struct model_queue_channel *ch, uint64_t sent)
@@ -95,15 +119,10 @@ void queue_channel_answered(struct model_queues *mq, struct model_queue_channel 
         return;
     ch->alive = sent;
     mq->model->checks++;
-    MAP_FOR_SAFE (it, &mq->messages) {
-        struct model_message *msg = message_of(it);
-        if (msg->acked_by == ch && msg->acked < sent)
-            msg->acked_handled = true;
-        if (msg->suspect == ch && msg->suspect_stamp < sent)
-            model_fail(mq->model,
-                       "queue %s: message %llu was given to another channel while %s held it",
-                       msg->queue->name, (unsigned long long)msg->id, ch->name);
-    }
+    if (ch->doubt_stamp != 0 && ch->doubt_stamp < sent)
+        model_fail(mq->model, "%s", ch->doubt);
+    MAP_FOR_SAFE (it, &mq->messages)
+        message_prove(mq, message_of(it), ch, sent);
 }
 
 void queue_channel_consumes(struct model_queue_channel *ch, const struct model_queue *q)
@@ -182,16 +201,38 @@ static void order_check(struct model_queues *mq, struct model_queue_channel *ch,
         seen->sequence = msg->sequence;
 }
 
-static void again_check(struct model_queues *mq, const struct model_message *msg)
+// Why a message should not have come; NULL: it may.
+static const char *again_why(const struct model_queues *mq, const struct model_message *msg)
 {
-    struct model *m = mq->model;
-    unsigned long long id = msg->id;
     if (msg->acked_durable)
-        model_fail(m, "queue %s: message %llu came again after its acknowledgement was durable",
-                   msg->queue->name, id);
-    else if (msg->acked_handled && msg->acked_start == m->start)
-        model_fail(m, "queue %s: message %llu came again after it was acknowledged",
-                   msg->queue->name, id);
+        return "came again after its acknowledgement was durable";
+    if (msg->acked_handled && msg->acked_start == mq->model->start)
+        return "came again after it was acknowledged";
+    return NULL;
+}
+
+// A delivery of what somebody has or had. True: it is in doubt, and nothing else is learned from
+// it.
+static bool doubt(struct model_queues *mq, struct model_queue_channel *ch,
+                  struct model_message *msg, bool redelivered)
+{
+    const char *why = again_why(mq, msg);
+    if (why == NULL && msg->delivered && !redelivered)
+        why = "came a second time without the flag";
+    if (why != NULL && ch->doubt_stamp == 0) {
+        ch->doubt_stamp = model_now(mq->model);
+        (void)snprintf(ch->doubt, sizeof ch->doubt, "queue %s: message %llu %s", msg->queue->name,
+                       (unsigned long long)msg->id, why);
+    }
+    if (why != NULL)
+        return true;
+    if (msg->holder != NULL && msg->holder != ch && msg->holder->start == mq->model->start) {
+        msg->suspect = msg->holder;
+        msg->suspect_other = ch;
+        msg->suspect_alive = msg->suspect_other_alive = false;
+        msg->suspect_stamp = model_now(mq->model);
+    }
+    return false;
 }
 
 void queue_delivered(struct model_queues *mq, struct model_queue_channel *ch,
@@ -206,25 +247,20 @@ void queue_delivered(struct model_queues *mq, struct model_queue_channel *ch,
     }
     if (ch->start != mq->model->start)
         return; // it was on its way when the server died
+    msg->queue->delivered++;
     if (msg->queue == q && !msg->rejected) {
-        again_check(mq, msg);
-        if (msg->delivered && !redelivered)
-            model_fail(mq->model, "queue %s: message %llu came a second time without the flag",
-                       q->name, (unsigned long long)id);
+        if (doubt(mq, ch, msg, redelivered))
+            return;
         if (!redelivered && ch->consumes == q)
             order_check(mq, ch, msg);
-        if (msg->holder != NULL && msg->holder != ch && msg->holder->start == mq->model->start) {
-            msg->suspect = msg->holder;
-            msg->suspect_stamp = model_now(mq->model);
-        }
     }
     msg->delivered = true;
     msg->from = q;
     msg->holder = ch;
-    msg->acked = 0;
+    msg->again = msg->acked != 0 ? ch : NULL;
+    msg->again_stamp = model_now(mq->model);
     msg->acked_by = NULL;
     msg->acked_handled = false;
-    msg->queue->delivered++;
 }
 
 static struct model_message *held(struct model_queues *mq, struct model_queue_channel *ch,
@@ -289,8 +325,10 @@ void queue_drained(struct model_queues *mq, const struct model_queue *q, uint64_
     if (msg->drained && !msg->rejected)
         model_fail(mq->model, "queue %s: message %llu is in it twice", q->name,
                    (unsigned long long)id);
-    if (!msg->rejected)
-        again_check(mq, msg);
+    const char *why = msg->rejected ? NULL : again_why(mq, msg);
+    if (why != NULL)
+        model_fail(mq->model, "queue %s: message %llu %s", msg->queue->name, (unsigned long long)id,
+                   why);
     msg->drained = true;
     msg->queue->drained++;
 }

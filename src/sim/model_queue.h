@@ -4,8 +4,9 @@
 // model (model.h): with what clients sent and were told, and with nothing from inside the server.
 //
 //   A lease has one holder.  A client cannot see when the server notices that a connection has
-//     broken, so a second delivery of what a channel holds is only a suspicion; it is a violation
-//     once that channel is answered to something that it asked later: then it was alive all along.
+//     broken, and what it reads may have been on its way since before that: so whatever a delivery
+//     contradicts is only a doubt, and a violation once the channels concerned are answered to
+//     something that they asked later: then they were alive all along.
 //   What was durably acknowledged never comes again.  An acknowledgement is not answered; it is
 //     durable when a message that the same channel sent to the same queue afterwards is confirmed.
 //   What was confirmed comes until somebody acknowledges it, through every crash.
@@ -37,6 +38,8 @@ struct model_queue_channel { // of a client; gone with its connection
     } seen[MODEL_QUEUE_SEEN];
     uint32_t seen_count;
     const struct model_queue *consumes;
+    uint64_t doubt_stamp; // 0: none. Of a delivery that is a violation, if the channel is alive
+    char doubt[160];
 };
 
 struct model_message {
@@ -55,8 +58,12 @@ struct model_message {
     uint32_t acked_start;
     bool acked_handled; // in the incarnation acked_start, for sure
     bool acked_durable;
-    struct model_queue_channel *suspect; // it held the message when somebody else was given it
+    struct model_queue_channel *suspect; // it held the message when the other one was given it
+    struct model_queue_channel *suspect_other;
     uint64_t suspect_stamp;
+    bool suspect_alive, suspect_other_alive; // since then
+    struct model_queue_channel *again; // was given it after an acknowledgement, which counts until
+    uint64_t again_stamp;              // it is known that this was no old delivery
 };
 
 struct model_queues {

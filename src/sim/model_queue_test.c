@@ -76,7 +76,30 @@ static void test_two_holders(void **state)
     queue_delivered(&rig->queues, rig->b, rig->q, 1, true);
     expect(rig, NULL); // a's connection may have broken
     queue_channel_answered(&rig->queues, rig->a, model_now(&rig->model));
+    expect(rig, NULL); // or b's, and it has read an old delivery
+    queue_channel_answered(&rig->queues, rig->b, model_now(&rig->model));
     expect(rig, "while a held it");
+}
+
+// What was on its way when a's connection broke says nothing, whenever a reads it.
+static void test_an_old_delivery(void **state)
+{
+    struct rig *rig = *state;
+    queue_delivered(&rig->queues, rig->b, rig->q, 1, true);
+    queue_ack_sent(&rig->queues, rig->b, 1);
+    queue_channel_answered(&rig->queues, rig->b, model_now(&rig->model));
+    queue_acks_durable(&rig->queues, rig->b, rig->q, model_now(&rig->model));
+    queue_delivered(&rig->queues, rig->b, rig->q, 2, true);
+    queue_ack_sent(&rig->queues, rig->b, 2);
+    uint64_t asked = model_now(&rig->model);
+    queue_delivered(&rig->queues, rig->a, rig->q, 1, false);
+    queue_delivered(&rig->queues, rig->a, rig->q, 2, true);
+    queue_channel_answered(&rig->queues, rig->a, asked);
+    queue_channel_gone(&rig->queues, rig->a);
+    rig->a = queue_channel_open(&rig->queues, "a2");
+    queue_drained(&rig->queues, rig->q, 3);
+    queues_model_final(&rig->queues);
+    expect(rig, NULL);
 }
 
 static void test_a_holder_that_is_gone(void **state)
@@ -102,6 +125,8 @@ static void test_release_and_again(void **state)
     expect(rig, NULL);
     queue_release_sent(&rig->queues, rig->b, 1);
     queue_delivered(&rig->queues, rig->a, rig->q, 1, false);
+    expect(rig, NULL);
+    queue_channel_answered(&rig->queues, rig->a, model_now(&rig->model));
     expect(rig, "without the flag");
 }
 
@@ -113,6 +138,7 @@ static void test_acknowledged_comes_again(void **state)
     queue_channel_answered(&rig->queues, rig->a, model_now(&rig->model));
     expect(rig, NULL);
     queue_delivered(&rig->queues, rig->b, rig->q, 1, true);
+    queue_channel_answered(&rig->queues, rig->b, model_now(&rig->model));
     expect(rig, "after it was acknowledged");
 }
 
@@ -205,6 +231,7 @@ int main(void)
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_two_holders),
+        CASE(test_an_old_delivery),
         CASE(test_a_holder_that_is_gone),
         CASE(test_release_and_again),
         CASE(test_acknowledged_comes_again),
