@@ -159,9 +159,11 @@ static bool conn_on_time(struct amqp_conn *conn, int64_t now)
     if (conn->held_back_ns > 0 && !conn->told_blocked &&
         conn->held_back_ns + AMQP_BLOCKED_NS <= now)
         conn_tell_blocked(conn);
-    if (conn->paused) // it may have said much that we have not read
-        conn_heard(conn, now);
+    if (conn->paused)
+        conn_mark_input(conn, now);
     if (conn->heartbeat_s > 0) {
+        if (conn->paused && !amqp_conn_listen(conn))
+            return false;
         if (silence_due(conn) <= now)
             return false;
         if (beat_due(conn) <= now) {

@@ -125,6 +125,9 @@ void amqp_conn_stop(struct amqp_conn *conn);
 // ---- conn_read.c
 
 void amqp_conn_read(struct amqp_conn *conn, bool *out_open); // false: the client has gone
+// A connection that may not be read is listened to now and then, a few bytes, to hear whether its
+// client lives. False: it has gone.
+bool amqp_conn_listen(struct amqp_conn *conn);
 bool amqp_conn_may_read(const struct amqp_conn *conn);
 // Handles what is held as far as it goes.
 void amqp_conn_read_held(struct amqp_conn *conn);

@@ -13,6 +13,7 @@
 
 #define READS_PER_EVENT  4
 #define STREAM_MIN_BYTES (16U << 10)
+#define LISTEN_BYTES     256
 
 bool amqp_conn_may_read(const struct amqp_conn *conn)
 {
@@ -225,4 +226,24 @@ void amqp_conn_read(struct amqp_conn *conn, bool *out_open)
             return;
         *out_open = conn_recv(conn, &more);
     }
+}
+
+bool amqp_conn_listen(struct amqp_conn *conn)
+{
+    uint8_t bytes[LISTEN_BYTES];
+    if (conn->held_len + sizeof bytes > AMQP_FRAME_MAX) {
+        conn->heard_ns = io_now_ns(conn->door->io); // it has said much, and waits for us
+        return true;
+    }
+    int64_t n = io_recv(conn->sock, bytes, sizeof bytes);
+    if (n == ERR_AGAIN)
+        return true;
+    if (n <= 0)
+        return false;
+    size_t before = conn->held_len;
+    held_resize(conn, before + (size_t)n);
+    memcpy(conn->held + before, bytes, (size_t)n);
+    conn->bytes_in += (uint64_t)n;
+    conn->heard_ns = io_now_ns(conn->door->io);
+    return true;
 }

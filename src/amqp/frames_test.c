@@ -201,6 +201,49 @@ static void test_small_bodies_pin_nothing(void **state)
     rig_fini(&rig);
 }
 
+// A connection with more to send than its client takes is not read, and its client must live all
+// the same: one that sends heartbeats stays, one that has died does not.
+static void test_deaf_and_dead(void **state)
+{
+    (void)state;
+    static const uint8_t beat[] = {8, 0, 0, 0, 0, 0, 0, 0xce};
+    struct rig rig;
+    struct peer peers[2];
+    upper_reset();
+    rig_init(&rig);
+    for (int i = 0; i < 2; i++) {
+        peer_to_state(&rig, &peers[i], AMQP_CONN_OPEN, 10);
+        put_method(&peers[i].out, 1, AMQP_CHANNEL_OPEN, &(struct amqp_channel_open){0});
+        put_method(&peers[i].out, 1, AMQP_BASIC_QOS, &(struct amqp_basic_qos){0});
+        peer_flush(&peers[i], MILLIS(200));
+        peers[i].raw.deaf = true;
+        io_watch(peers[i].raw.sock, 0);
+        struct blob *blob;
+        assert_int_equal(blob_create(4 << 20, NULL, &blob), 0);
+        memset(blob->data, 'x', blob->size);
+        const struct amqp_basic_deliver deliver = {.delivery_tag = 1};
+        amqp_send_content(upper.ch, AMQP_BASIC_DELIVER, &deliver, slice_of("\0\0", 2),
+                          slice_of(blob->data, blob->size), blob);
+        blob_unref(blob);
+    }
+    for (int i = 0; i < 20; i++) {
+        buf_put(&peers[1].out, beat, sizeof beat);
+        peer_flush(&peers[1], SECONDS(10));
+    }
+    assert_int_equal(rig_connections(&rig), 1);
+    peers[1].raw.deaf = false;
+    io_watch(peers[1].raw.sock, IO_READABLE);
+    rig_run(&rig, SECONDS(5));
+    assert_true(peers[1].raw.in.len > 4 << 20);
+    put_method(&peers[1].out, 1, AMQP_BASIC_QOS, &(struct amqp_basic_qos){0}); // and is heard again
+    uint32_t handled = upper.handled;
+    peer_flush(&peers[1], SECONDS(1));
+    assert_int_equal(upper.handled, handled + 1);
+    for (int i = 0; i < 2; i++)
+        peer_close(&peers[i]);
+    rig_fini(&rig);
+}
+
 // ---- waits
 
 static void test_waits_hold(void **state)
@@ -462,6 +505,7 @@ int main(void)
         cmocka_unit_test_teardown(test_contents_interleaved, teardown),
         cmocka_unit_test_teardown(test_contents_sent, teardown),
         cmocka_unit_test_teardown(test_small_bodies_pin_nothing, teardown),
+        cmocka_unit_test_teardown(test_deaf_and_dead, teardown),
         cmocka_unit_test_teardown(test_waits_hold, teardown),
         cmocka_unit_test_teardown(test_waits_outlive, teardown),
         cmocka_unit_test_teardown(test_owned, teardown),
