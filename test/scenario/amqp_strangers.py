@@ -3,14 +3,17 @@
 now and then; bodies that promise much, bring too much or stop; deliveries and answers never read; half-open states in a
 loop. In each case the same three things are asked: does memory stay flat, do others notice nothing, does it end."""
 
+import shutil
 import socket
 import struct
+import subprocess
+import threading
 import time
 
 import strangers
 from rawamqp import (BODY, GREETING, LOGIN, Amqp, Server, consume, content_header, declare, frame, method, publish,
                      publish_method, qos, serves, short, start_ok)
-from rawkafka import expect
+from rawkafka import Skip, expect
 from strangers import closed, descriptors, flat
 
 MB = 1 << 20
@@ -199,4 +202,37 @@ def amqp_half_open():
         return f'{4 * 150 * len(states)} connections, {sizes[0]:.0f} to {sizes[-1]:.0f} MB'
 
 
-TESTS = [amqp_lying_lengths, amqp_slow_bytes, amqp_bodies, amqp_unread, amqp_half_open]
+def amqp_slow_disk():
+    """A disk that takes long for each write: what publishes is held back and told so, others go on, and when it is
+    over it is told that as well; nothing is lost."""
+    if shutil.which('strace') is None or subprocess.run(['strace', '-o', '/dev/null', 'true'], check=False).returncode != 0:
+        raise Skip('no strace')
+    wrap = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=pwritev,fdatasync', '-e',
+            'inject=pwritev,fdatasync:delay_enter=1200000', '-e', 'signal=none']
+    count, size = 20, 1000000
+    with Server('-X', 'weir.memory.bytes=67108864', wrap=wrap) as server:
+        conn = Amqp(server, 60).open(blocked=True)
+        conn.declare('slow')
+        told = []
+        sender = threading.Thread(target=lambda: conn.send(publish(1, 'slow', b'x' * size, True) * count), daemon=True)
+        sender.start()
+        other = Amqp(server, 60).open()
+        began = time.monotonic()
+        while time.monotonic() - began < 60 and told[-1:] != ['unblocked']:
+            kind, _, payload = conn.frame()
+            if kind == 1 and payload[:4] == struct.pack('>HH', 10, 60):
+                told.append('blocked')
+                before = time.monotonic()
+                other.send(method(1, 60, 10, struct.pack('>IHB', 0, 1, 0)))  # basic.qos, which needs no disk
+                other.expect(60, 11)
+                expect(time.monotonic() - before < 1, 'another connection waits for the disk')
+            elif kind == 1 and payload[:4] == struct.pack('>HH', 10, 61):
+                told.append('unblocked')
+        expect(told[:2] == ['blocked', 'unblocked'], f'told {told}')
+        sender.join(60)
+        while other.declare('slow')[0] < count:
+            time.sleep(0.2)
+        return f'told {len(told) // 2} times, all {count} messages are there'
+
+
+TESTS = [amqp_lying_lengths, amqp_slow_bytes, amqp_bodies, amqp_unread, amqp_half_open, amqp_slow_disk]

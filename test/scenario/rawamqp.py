@@ -29,8 +29,9 @@ def method(channel, class_id, method_id, fields=b''):
     return frame(METHOD, channel, struct.pack('>HH', class_id, method_id) + fields)
 
 
-def start_ok(user='guest', password='guest'):
-    return method(0, 10, 11, table() + short('PLAIN') + table(f'\0{user}\0{password}'.encode()) + short('en_US'))
+def start_ok(user='guest', password='guest', blocked=False):
+    can = short('capabilities') + b'F' + table(short('connection.blocked') + b't\1') if blocked else b''
+    return method(0, 10, 11, table(can) + short('PLAIN') + table(f'\0{user}\0{password}'.encode()) + short('en_US'))
 
 
 def tune_ok(frame_max=131072, heartbeat=0):
@@ -77,8 +78,8 @@ class Amqp:
     def send(self, data):
         self.sock.sendall(data)
 
-    def open(self, heartbeat=0):
-        self.send(GREETING + start_ok() + tune_ok(heartbeat=heartbeat) + method(0, 10, 40, short('/') + short('') + b'\0'))
+    def open(self, heartbeat=0, blocked=False):
+        self.send(GREETING + start_ok(blocked=blocked) + tune_ok(heartbeat=heartbeat) + method(0, 10, 40, short('/') + short('') + b'\0'))
         self.send(method(1, 20, 10, short('')))
         self.expect(20, 11)
         return self
