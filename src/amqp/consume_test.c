@@ -439,6 +439,40 @@ static void a_deaf_consumer_holds_little(void **state)
     rig_fini(&rig);
 }
 
+// Without memory for what it is to remember, a channel is given no more; with it, all the rest.
+static void memory_for_deliveries_is_short(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct peer peer;
+    rig_init(&rig);
+    peer_open(&rig, &peer, 1);
+    declare(&peer, "q");
+    fill(&peer, "q", 1, 80);
+    qos(&peer, 32, false); // as many as a channel's list holds before it grows
+    consume(&peer, "q", "c", false);
+    uint64_t tag = 0;
+    assert_int_equal(deliveries_taken(&peer, &tag), 32);
+    size_t taken[RIG_SHARDS];
+    for (int i = 0; i < RIG_SHARDS; i++) {
+        struct budget *budget = shard_request_budget(((struct amqp_door *)rig.doors[i])->shard);
+        taken[i] = (size_t)(budget->limit_bytes - budget_used(budget));
+        budget_force(budget, taken[i]);
+    }
+    qos(&peer, 64, false);
+    assert_int_equal(deliveries_taken(&peer, &tag), 0);
+    ack(&peer, 1, false); // makes room for one
+    ack(&peer, 2, false);
+    assert_int_equal(deliveries_taken(&peer, &tag), 2);
+    for (int i = 0; i < RIG_SHARDS; i++)
+        budget_give(shard_request_budget(((struct amqp_door *)rig.doors[i])->shard), taken[i]);
+    assert_int_equal(deliveries_taken(&peer, &tag), 32);
+    ack(&peer, tag, true);
+    assert_int_equal(deliveries_taken(&peer, &tag), 14);
+    peer_close(&peer);
+    rig_fini(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +486,7 @@ int main(void)
         cmocka_unit_test(auto_delete_queues_go_with_their_last_consumer),
         cmocka_unit_test(gets_come_behind_consumers),
         cmocka_unit_test(a_deaf_consumer_holds_little),
+        cmocka_unit_test(memory_for_deliveries_is_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,7 @@ void amqp_session_open(struct amqp_channel *ch)
 {
     struct amqp_door *door = amqp_conn_door(ch->conn);
     struct amqp_session *s = mem_zalloc(sizeof *s);
+    budget_force(shard_request_budget(door->shard), sizeof *s); // channel.open has no refusal
     s->ch = ch;
     s->lobby = door->lobby;
     s->shard = door->shard;
@@ -125,6 +126,7 @@ void amqp_session_close(struct amqp_channel *ch, bool gone)
     ASSERT(s->consumers.count == 0);
     amqp_unacked_fini(&s->unacked);
     map_fini(&s->consumers);
+    budget_give(shard_request_budget(s->shard), sizeof *s);
     mem_free(s);
 }
 
