@@ -238,12 +238,42 @@ static void test_queue_goes(void **state)
     rig_run_ms(rig, 2000); // the rest ends with the machine
 }
 
+// What is overdue and cannot die waits for letters to come home, or for memory; not for a clock.
+static void test_waits_quietly(void **state)
+{
+    (void)state;
+    declare_dead(SLICE_NULL, 10);
+    rig->memory.limit_bytes = 0;
+    rig_publish(0, 0, "m", 400);
+    uint64_t turns = rig->turns;
+    rig_run_ms(rig, 10000);
+    assert_in_range(rig->turns - turns, 100, 600); // one in 20 ms
+    assert_int_equal(rig->letters_count, 0);
+    rig->memory.limit_bytes = 64 << 20;
+    rig_run_ms(rig, 100);
+    assert_int_equal(rig->letters_count, QUEUE_LETTERS_MAX);
+    turns = rig->turns;
+    rig_run_ms(rig, 10000);
+    assert_in_range(rig->turns - turns, 0, 10);
+    letters_done(0, QUEUE_LETTERS_MAX, 0);
+    assert_int_equal(rig->letters_count, 400);
+    letters_done(QUEUE_LETTERS_MAX, 400, 0);
+    assert_int_equal(rig_stats(0).expired, 400);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_says),  TEST(test_keys),          TEST(test_key_given),    TEST(test_expired),
-        TEST(test_fails), TEST(test_many_rejected), TEST(test_done_at_once), TEST(test_queue_goes),
+        TEST(test_says),
+        TEST(test_keys),
+        TEST(test_key_given),
+        TEST(test_expired),
+        TEST(test_fails),
+        TEST(test_many_rejected),
+        TEST(test_done_at_once),
+        TEST(test_queue_goes),
+        cmocka_unit_test_setup_teardown(test_waits_quietly, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

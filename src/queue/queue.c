@@ -262,8 +262,11 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+// While nothing can expire, for want of memory or of letters that come home, no clock helps.
 static int64_t expiry_deadline(const struct queue *q, int64_t now_ns)
 {
+    if (letters_full(q) || q->retry_ns != INT64_MAX)
+        return INT64_MAX;
     int64_t expires_ms = INT64_MAX, now_ms = queues_now_ms(q->queues);
     for (uint32_t i = 0; i < q->levels_count; i++) {
         if (q->levels[i].head >= 0)

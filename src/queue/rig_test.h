@@ -62,6 +62,7 @@ struct rig {
     bool letters_by_hand; // else each is done at once
     int letters_err;
     uint64_t unused_count;
+    uint64_t turns;
 };
 
 // ---- calls on the shard
@@ -303,6 +304,7 @@ RIG void rig_recover(struct rig *rig, void *arg)
 RIG void rig_turn_end(void *arg)
 {
     struct rig *rig = arg;
+    rig->turns++;
     queues_turn_end(rig->queues);
     log_store_turn_end(rig->store);
     journal_flush(rig->port);
