@@ -66,6 +66,7 @@ struct window *window_create(struct level *level);
 void window_rest(struct window *window);    // nothing is to be read now; accepts NULL
 void window_release(struct window *window); // accepts NULL; a pending one ends by itself
 enum window_answer window_find(struct window *window, int64_t offset, int64_t *out_to);
+void windows_feed(struct queues *queues); // who waits for others' reads may read
 void windows_free(struct queues *queues); // those still pending: their actor has ended
 
 // ---- a queue

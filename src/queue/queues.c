@@ -203,6 +203,7 @@ void queues_turn_end(struct queues *queues)
         consumers_tell_cancelled(queues);
         tell_void_gets(queues);
         run_active(queues);
+        windows_feed(queues);
         tell_unused(queues);
     }
     journal_and_trim(queues);

@@ -126,9 +126,18 @@ static void reading_ended(struct window *w)
     w->pending = false;
     qs->reads_open--;
     list_remove(&w->link);
-    struct list *next = list_pop_front(&qs->starved);
-    if (next != NULL)
+}
+
+// At the turn's end, not when a read ends: who is let in may have nothing to read any more, and
+// then it is the next one's turn.
+void windows_feed(struct queues *queues)
+{
+    for (uint32_t open = queues->reads_open; open < QUEUE_READS_MAX; open++) {
+        struct list *next = list_pop_front(&queues->starved);
+        if (next == NULL)
+            return;
         queue_activate(CONTAINER_OF(next, struct queue, starved));
+    }
 }
 
 static void failed(struct window *w, int err)

@@ -4,6 +4,7 @@
 // memory that is short, failing disks.
 #include "base/crc32c.h"
 #include "base/endian.h"
+#define RIG_SLOTS 72
 #include "queue/rig_readers_test.h"
 
 static struct rig_reader a, b;
@@ -370,7 +371,7 @@ static void test_windows_are_bounded(void **state)
     (void)state;
     rig->tail_bytes_per_log = 4000;
     rig_restart(rig, SIM_KILL);
-    for (int slot = 0; slot < RIG_SLOTS; slot++) {
+    for (int slot = 0; slot < 4; slot++) {
         rig_declare(slot, false, 1, &rig_plain);
         for (int i = 0; i < 6; i++) {
             struct rig_publish p = {
@@ -395,7 +396,7 @@ static void test_readers_memory(void **state)
     rig->tail_bytes_per_log = 4000;
     rig->reads_limit = 20000;
     rig_restart(rig, SIM_KILL);
-    for (int slot = 0; slot < RIG_SLOTS; slot++) {
+    for (int slot = 0; slot < 4; slot++) {
         rig_declare(slot, false, 1, &rig_plain);
         for (int i = 0; i < 10; i++) {
             struct rig_publish p = {
@@ -407,7 +408,7 @@ static void test_readers_memory(void **state)
     rig_restart(rig, SIM_KILL); // every queue looks at its head
     rig_run_ms(rig, 500);
     struct rig_get get;
-    for (int slot = 0; slot < RIG_SLOTS; slot++) {
+    for (int slot = 0; slot < 4; slot++) {
         for (int i = 0; i < 100; i++)
             assert_int_equal(rig_get(slot, &get, 3, true), 0);
     }
@@ -442,6 +443,39 @@ static void test_many_cold_heads(void **state)
     rig_run_ms(rig, 2000);
     assert_int_equal(a.count, RIG_LEVELS * 8);
     assert_int_equal(a.seen[0].level, RIG_LEVELS - 1);
+}
+
+static void purge_some(struct rig *r, void *arg)
+{
+    (void)arg;
+    for (int slot = 1; slot <= (int)QUEUE_READS_MAX; slot++)
+        assert_int_equal(queue_purge(r->slots[slot].queue), 1);
+}
+
+// Whose turn to read comes may have nothing to read any more: then it is the next one's.
+static void test_turn_not_needed(void **state)
+{
+    (void)state;
+    rig->tail_bytes_per_log = 4000;
+    rig_restart(rig, SIM_KILL);
+    for (int slot = 0; slot < RIG_SLOTS; slot++) {
+        uint32_t levels = slot == 0 ? QUEUE_READS_MAX : 1;
+        rig_declare(slot, false, levels, &rig_plain);
+        for (uint32_t level = 0; level < levels; level++) {
+            struct rig_publish p = {
+                .slot = slot, .level = level, .text = "m", .count = 1, .pad = 9000, .ttl_ms = -1};
+            rig_publish_as(&p);
+        }
+    }
+    rig_cut(rig);
+    rig_restart(rig, SIM_KILL);
+    assert_int_equal(rig->queues->reads_open, QUEUE_READS_MAX);
+    assert_true(rig_on(rig, purge_some, NULL));
+    assert_int_equal(rig->queues->reads_open, QUEUE_READS_MAX);
+    rig_run_ms(rig, 2000);
+    assert_true(list_empty(&rig->queues->starved));
+    for (int slot = QUEUE_READS_MAX + 1; slot < RIG_SLOTS; slot++)
+        assert_int_equal(rig->slots[slot].queue->levels[0].head, 0);
 }
 
 static void test_many_gaps(void **state)
@@ -493,6 +527,7 @@ int main(void)
         TEST(test_windows_are_bounded),
         TEST(test_readers_memory),
         TEST(test_many_cold_heads),
+        TEST(test_turn_not_needed),
         TEST(test_many_gaps),
         TEST(test_gone_while_reading),
     };
