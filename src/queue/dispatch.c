@@ -293,13 +293,15 @@ static uint32_t queue_rounds(struct queue *q)
         last = step(q, now_ms);
     }
     enum step get = STEP_MORE;
-    for (uint32_t i = 0; i < QUEUE_ROUND_MAX && get == STEP_MORE && !list_empty(&q->gets); i++)
+    for (uint32_t i = 0; i < QUEUE_ROUND_MAX && get == STEP_MORE && !list_empty(&q->gets); i++) {
         get = step_get(q, now_ms);
+        steps++;
+    }
     round_deliver(q);
     if (last == STEP_MORE || (get == STEP_MORE && !list_empty(&q->gets)))
         queue_activate(q);
     else
-        queue_expire_all(q, now_ms);
+        steps += queue_expire_all(q, now_ms);
     if (last == STEP_EMPTY || get == STEP_EMPTY)
         fail_gets(q, ERR_NOT_FOUND);
     else if (q->read_err != 0)
@@ -318,7 +320,7 @@ uint32_t queue_run(struct queue *q)
     for (uint32_t i = 0; i < q->levels_count; i++)
         level_follow_log(&q->levels[i]);
     if (retry_due(q, now_ns)) {
-        queue_bury(q);
+        work += queue_bury(q);
         work += queue_rounds(q);
     } else if (q->read_err != 0) {
         fail_gets(q, q->read_err);

@@ -120,7 +120,7 @@ static bool bury_one(struct level *level)
     return true;
 }
 
-void queue_bury(struct queue *queue)
+uint32_t queue_bury(struct queue *queue)
 {
     uint32_t work = 0;
     for (uint32_t i = 0; i < queue->levels_count; i++) {
@@ -129,6 +129,7 @@ void queue_bury(struct queue *queue)
     }
     if (work == QUEUE_ROUND_MAX)
         queue_activate(queue);
+    return work;
 }
 
 // ---- on their way

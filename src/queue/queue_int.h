@@ -233,11 +233,11 @@ void round_forget(struct queues *queues, const struct queue_consumer *consumer);
 int64_t message_deadline(const struct queue *queue, const struct message *message);
 bool head_expired(const struct head *head, int64_t now_ms, bool taker);
 bool queue_expire_head(struct queue *queue, const struct head *head); // false: not now
-void queue_expire_all(struct queue *queue, int64_t now_ms);           // at all levels
+uint32_t queue_expire_all(struct queue *queue, int64_t now_ms); // at all levels; how much it did
 
 // ---- letter.c
 
-void queue_bury(struct queue *queue); // condemned records become letters
+uint32_t queue_bury(struct queue *queue); // condemned records become letters; how many
 // The record, held by HOLDER_LETTERS, becomes a letter.
 void letter_make(const struct head *head, enum message_death_reason reason);
 bool letters_full(const struct queue *queue);

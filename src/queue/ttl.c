@@ -48,21 +48,19 @@ bool queue_expire_head(struct queue *q, const struct head *head)
     return true;
 }
 
-static void level_expire(struct level *level, int64_t now_ms)
+static uint32_t level_expire(struct level *level, int64_t now_ms, uint32_t most)
 {
     struct queue *q = level->queue;
     struct head head;
     int found = 0;
     uint32_t work = 0;
-    for (; work < QUEUE_ROUND_MAX; work++) {
+    for (; work < most; work++) {
         found = level_head(level, &head);
         if (found <= 0 || !head_expired(&head, now_ms, false))
             break;
         if (!queue_expire_head(q, &head))
             break;
     }
-    if (work == QUEUE_ROUND_MAX)
-        queue_activate(q);
     level->head = found > 0 ? head.offset : -1;
     ASSERT(found <= 0 || head.level == level);
     if (found > 0) {
@@ -76,18 +74,23 @@ static void level_expire(struct level *level, int64_t now_ms)
         window_rest(level->again);
     }
     level_await(level);
+    return work;
 }
 
 // After a round: what is left at the heads was not taken. Unless it is known already and its time
 // has not come.
-void queue_expire_all(struct queue *q, int64_t now_ms)
+uint32_t queue_expire_all(struct queue *q, int64_t now_ms)
 {
-    for (uint32_t i = 0; i < q->levels_count; i++) {
+    uint32_t work = 0;
+    for (uint32_t i = 0; i < q->levels_count && work < QUEUE_ROUND_MAX; i++) {
         struct level *level = &q->levels[i];
         uint32_t deliveries;
         int64_t offset = lease_head(&level->set, level_end(level), &deliveries);
         bool known = offset >= 0 && offset == level->head;
         if (!known || level->head_expires_ms <= now_ms)
-            level_expire(level, now_ms);
+            work += level_expire(level, now_ms, QUEUE_ROUND_MAX - work);
     }
+    if (work == QUEUE_ROUND_MAX)
+        queue_activate(q);
+    return work;
 }

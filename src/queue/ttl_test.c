@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Time to live of messages and of queues.
+#define RIG_SLOTS 40
 #include "queue/rig_readers_test.h"
 
 static struct rig_reader a;
@@ -200,6 +201,46 @@ static void test_unused_queue(void **state)
     assert_int_equal(rig->unused_count, 2);
 }
 
+static uint64_t expired, most;
+
+static void turn_end_counted(void *arg)
+{
+    struct rig *r = arg;
+    uint64_t now = 0;
+    rig_turn_end(r);
+    for (int slot = 0; slot < RIG_SLOTS; slot++)
+        now += r->slots[slot].queue->counts.expired;
+    if (now - expired > most)
+        most = now - expired;
+    expired = now;
+}
+
+static void look_at_all(struct rig *r, void *arg)
+{
+    (void)arg;
+    expired = most = 0;
+    io_on_turn_end(r->shard, turn_end_counted, r);
+    for (int slot = 0; slot < RIG_SLOTS; slot++)
+        queue_log_moved(r->slots[slot].queue);
+}
+
+// However many expire at once, below what waits, others' turns come in between.
+static void test_many_at_once(void **state)
+{
+    (void)state;
+    for (int slot = 0; slot < RIG_SLOTS; slot++) {
+        rig_declare(slot, false, 2, &rig_plain);
+        rig_publish(slot, 1, "m", 1);
+        struct rig_publish p = {.slot = slot, .text = "n", .count = 300, .ttl_ms = 9000};
+        rig_publish_as(&p);
+    }
+    sim_wall_jump(rig->machine, 10000);
+    assert_true(rig_on(rig, look_at_all, NULL));
+    rig_run_ms(rig, 1000);
+    assert_int_equal(expired, 300 * RIG_SLOTS);
+    assert_in_range(most, 1, QUEUE_TURN_MAX + QUEUE_ROUND_MAX);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -207,7 +248,7 @@ int main(void)
         TEST(test_queue_ttl),       TEST(test_message_ttl),   TEST(test_shorter_counts),
         TEST(test_each_level),      TEST(test_zero),          TEST(test_zero_behind_others),
         TEST(test_many_expire),     TEST(test_clock_forward), TEST(test_no_memory_to_expire),
-        TEST(test_after_a_restart), TEST(test_unused_queue),
+        TEST(test_after_a_restart), TEST(test_unused_queue),  TEST(test_many_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
