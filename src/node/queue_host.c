@@ -280,7 +280,6 @@ void node_queues_status(const struct node_queues *nq, struct status_queues *out)
         .copies = p->copies,
         .batches = p->batches,
         .flights = p->flights,
-        .refused = p->refused,
     };
     status_add(out, &nq->closed);
     queue_facts_each(nq->shard, status_queue, &walk);

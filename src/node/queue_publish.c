@@ -163,39 +163,13 @@ static void flight_appended(struct produce *produce, int err)
     receipts_fire(&CONTAINER_OF(produce, struct flight, produce)->appended, err);
 }
 
-// Who publishes without confirms does not hear of it, so the one who runs the server does.
-static void part_refused(struct shard *shard, const struct produce_part *part)
-{
-    struct publish_stats *stats = &shard->queues->publisher.stats;
-    struct batch b;
-    int err = batch_peek(blob_piece_slice(part->records), &b);
-    ASSERT(err == 0);
-    if (stats->refused == 0)
-        node_say(shard->node, NODE_WARN,
-                 "messages are refused by queues that are not durable: no memory is left for them "
-                 "(weir.memory.bytes); publish.refused counts them");
-    stats->refused += (uint64_t)b.records_count;
-}
-
-// The first error of any part.
-static int flight_err(const struct flight *f)
-{
-    int err = 0;
-    for (uint32_t i = 0; i < f->produce.parts_count; i++) {
-        const int part_err = f->parts[i].part.err;
-        if (part_err == ERR_AGAIN || part_err == ERR_NOSPACE)
-            part_refused(f->shard, &f->parts[i]);
-        if (err == 0)
-            err = part_err;
-    }
-    return err;
-}
-
 static void flight_done(struct produce *produce)
 {
     struct flight *f = CONTAINER_OF(produce, struct flight, produce);
     struct publisher *p = &f->shard->queues->publisher;
-    int err = flight_err(f);
+    int err = 0;
+    for (uint32_t i = 0; i < produce->parts_count && err == 0; i++)
+        err = f->parts[i].part.err;
     ASSERT(p->flights_bytes >= f->bytes);
     ASSERT(f->appended.count == 0);
     p->flights_bytes -= f->bytes;

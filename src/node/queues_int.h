@@ -25,7 +25,6 @@ struct publish_stats {
     uint64_t published, unroutable; // messages
     uint64_t copies, batches;       // in queues
     uint64_t flights;
-    uint64_t refused; // copies that their queue had no room for
 };
 
 struct publisher {

@@ -26,7 +26,6 @@ static void queues_add(struct status_queues *to, const struct status_queues *fro
     to->copies += from->copies;
     to->batches += from->batches;
     to->flights += from->flights;
-    to->refused += from->refused;
 }
 
 static void logs_add(struct log_store_stats *to, const struct log_store_stats *from)

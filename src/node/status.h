@@ -15,7 +15,6 @@ struct status_queues {
     uint64_t delivered, redelivered, acked, requeued, rejected, expired, dead_lettered;
     uint64_t published, unroutable;    // messages
     uint64_t copies, batches, flights; // of messages in queues, and what they left in
-    uint64_t refused;                  // copies
 };
 struct status {
     int64_t uptime_ms;
