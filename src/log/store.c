@@ -360,7 +360,6 @@ int log_take(struct log *log, size_t bytes)
     reclaim(store, budget, bytes);
     if (budget_take(budget, bytes) == 0)
         return 0;
-    store_wake(store);
     return store->nospace ? ERR_NOSPACE : ERR_AGAIN; // clients send it again
 }
 

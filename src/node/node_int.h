@@ -90,7 +90,7 @@ struct shard {
     struct topic_config plain_topic; // what a topic without overrides gets
     struct queue_replica replica;
     struct catalogue catalogue;
-    struct list stalled; // produce.c: batches of queues that wait for room
+    struct list stalled, stalled_memory; // produce.c: batches of queues that wait for room
     struct budget requests, tails, memory_logs, reads;
     struct io_timer tick;
     struct memory_trim trim;

@@ -53,9 +53,9 @@ struct produce {
     // durable all the same. 0: however long it takes.
     int64_t timeout_ms;
     // The node's own batches, for queues: neither checked nor bounded by the topic's settings; the
-    // log of a queue in memory has no topic at all. Where there is no room on the disk or in the
-    // tail they wait, since nobody would send them again, and what would have gone to a queue that
-    // is gone is no error.
+    // log of a queue in memory has no topic at all. Where there is no room on the disk or in
+    // memory they wait, since nobody would send them again, and what would have gone to a queue
+    // that is gone is no error.
     bool internal;
     struct request_context *context;
     // When all parts are appended or refused: what needs no disk need not wait for it. err: the

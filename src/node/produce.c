@@ -157,6 +157,12 @@ static int part_append(struct partition *partition, struct produce_part *p, cons
     return 0;
 }
 
+static bool fits_ever(const struct shard *shard, bool memory, const struct produce_part *p)
+{
+    const struct budget *budget = memory ? &shard->memory_logs : &shard->tails;
+    return (int64_t)p->records.len <= budget->limit_bytes;
+}
+
 // False: there is no room for it now, and it is one that waits.
 static bool part_try(struct shard *shard, struct produce_leg *leg, struct produce_part *p)
 {
@@ -176,7 +182,7 @@ static bool part_try(struct shard *shard, struct produce_leg *leg, struct produc
     if (p->part.err == 0)
         p->part.err = part_append(partition, p, &b);
     if (p->part.err == ERR_AGAIN || p->part.err == ERR_NOSPACE)
-        return !r->internal || topic == NULL; // a log in memory will not find room by waiting
+        return !r->internal || !fits_ever(shard, topic == NULL, p);
     if (p->part.err != 0 || r->acks == 0)
         return true;
     ASSERT(p->last_offset >= p->base_offset);
@@ -198,20 +204,22 @@ static void part_run(struct shard *shard, struct produce_leg *leg, struct produc
     p->waiting = false;
     p->leg = leg;
     list_init(&p->stalled_link);
-    // Behind what waits: a queue's messages stay in order.
-    bool behind =
-        r->internal && !list_empty(&shard->stalled) && topic_by_id(shard, &p->part.topic) != NULL;
+    // Behind what waits: a queue's messages stay in order. A full disk does not hold up what needs
+    // none.
+    bool memory = r->internal && topic_by_id(shard, &p->part.topic) == NULL;
+    struct list *stalled = memory ? &shard->stalled_memory : &shard->stalled;
+    bool behind = r->internal && !list_empty(stalled);
     if (behind || !part_try(shard, leg, p)) {
         leg_wait(&leg->leg);
         p->part.err = 0;
-        list_push_back(&shard->stalled, &p->stalled_link);
+        list_push_back(stalled, &p->stalled_link);
     }
     p->part.err = part_err(r, p->part.err);
 }
 
-void produce_stalled(struct shard *shard)
+static void stalled_try(struct shard *shard, struct list *stalled)
 {
-    for (struct list *it; (it = list_first(&shard->stalled)) != NULL;) {
+    for (struct list *it; (it = list_first(stalled)) != NULL;) {
         struct produce_part *p = CONTAINER_OF(it, struct produce_part, stalled_link);
         if (!part_try(shard, p->leg, p)) {
             p->part.err = 0;
@@ -221,6 +229,12 @@ void produce_stalled(struct shard *shard)
         p->part.err = part_err(leg_request(p->leg), p->part.err);
         leg_settle(&p->leg->leg);
     }
+}
+
+void produce_stalled(struct shard *shard)
+{
+    stalled_try(shard, &shard->stalled);
+    stalled_try(shard, &shard->stalled_memory);
 }
 
 static void leg_appended(struct io_msg *msg);

@@ -225,6 +225,35 @@ static void test_full_disk(void **state)
     }
 }
 
+// More than the memory for queues that are not durable: what has no room waits until older messages
+// lie in files.
+static void test_full_memory(void **state)
+{
+    (void)state;
+    static struct taker t;
+    struct uuid id;
+    for (uint32_t shard = 0; shard < 3; shard++) {
+        start(290 + shard);
+        declare_plain("memory", false, &id);
+        struct publishing p[20];
+        char names[20][8];
+        for (uint32_t i = 0; i < 20; i++) {
+            (void)snprintf(names[i], sizeof names[i], "%u-", i);
+            p[i] = (struct publishing){.key = "memory", .prefix = names[i], .count = 10};
+            p[i].size = 100000;
+            assert_int_equal(publish(shard, &p[i]), 0);
+            while (shard_appends_blocked(node_shard(rig.node, shard)))
+                idle(1);
+        }
+        t = (struct taker){.shard = 1, .queue = id, .credit = 200};
+        assert_int_equal(taker_start(&t), 0);
+        taker_wait(&t, 200);
+        for (uint32_t i = 0; i < 20; i++)
+            expect_texts(&t, i * 10, names[i], 0, 10); // in order
+        rig_fini(&rig);
+    }
+}
+
 // ---- two readers of one topic
 
 static void produce_done(struct produce *r)
@@ -453,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_ends_in_traffic),
         cmocka_unit_test(test_torn_turns),
         cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_full_memory),
         cmocka_unit_test(test_one_topic_two_readers),
         cmocka_unit_test(test_records_deleted_by_kafka),
     };

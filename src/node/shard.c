@@ -372,6 +372,7 @@ int shard_init(struct node *node, uint32_t index)
         return err;
     shard_maps(shard);
     list_init(&shard->stalled);
+    list_init(&shard->stalled_memory);
     catalogue_init(shard);
     shard->groups = shard_make_groups(shard);
     shard->queues = node_queues_create(shard);
