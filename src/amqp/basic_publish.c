@@ -37,7 +37,7 @@ static bool reply_to(struct amqp_channel *ch, const struct amqp_properties *p, s
 
 static bool times(struct amqp_channel *ch, const struct amqp_properties *p, struct message *m)
 {
-    char why[AMQP_WHY_MAX];
+    char *why = ch->session->lobby->why;
     int64_t ttl_ms = 0;
     m->published_ms = io_wall_ms(shard_io(ch->session->shard));
     m->expires_ms = -1;
@@ -116,9 +116,8 @@ void amqp_basic_publish_handle(struct amqp_channel *ch, const struct amqp_basic_
 {
     struct amqp_session *s = ch->session;
     const struct amqp_properties *p = content->read;
-    struct amqp_incoming in;
+    struct amqp_incoming *in = &s->lobby->incoming; // too large to be cleared each time
     struct slice replies;
-    char why[AMQP_WHY_MAX];
     if (m->immediate) {
         amqp_fail(ch, AMQP_NOT_IMPLEMENTED, METHOD, "immediate=true");
         return;
@@ -134,18 +133,19 @@ void amqp_basic_publish_handle(struct amqp_channel *ch, const struct amqp_basic_
     if (!exchange_ok(ch, m, x) || !reply_to(ch, p, &replies) || !user_ok(ch, p) ||
         !times(ch, p, &publish.message))
         return;
-    int err = amqp_translate_in(&s->lobby->translator, content->properties, p, replies, &in, why);
+    int err = amqp_translate_in(&s->lobby->translator, content->properties, p, replies, in,
+                                s->lobby->why);
     if (err != 0) {
         amqp_fail(ch, AMQP_PRECONDITION_FAILED, METHOD, "%s",
-                  err == ERR_INVALID ? why : err_text(err));
+                  err == ERR_INVALID ? s->lobby->why : err_text(err));
         return;
     }
-    publish.message.cc = in.cc;
-    publish.message.deaths = in.deaths;
-    publish.message.headers = in.headers;
-    publish.message.headers_count = in.headers_count;
-    publish.extra_keys = in.keys;
-    publish.extra_keys_count = in.keys_count;
-    publish.delay_ms = x->delayed ? in.delay_ms : 0;
+    publish.message.cc = in->cc;
+    publish.message.deaths = in->deaths;
+    publish.message.headers = in->headers;
+    publish.message.headers_count = in->headers_count;
+    publish.extra_keys = in->keys;
+    publish.extra_keys_count = in->keys_count;
+    publish.delay_ms = x->delayed ? in->delay_ms : 0;
     route(ch, m, content, &publish);
 }

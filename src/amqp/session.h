@@ -26,6 +26,8 @@ struct amqp_confirm_run;
 struct amqp_lobby {
     struct amqp_door *door;
     struct amqp_translator translator;
+    struct amqp_incoming incoming; // the message that is being published, and what is wrong with it
+    char why[AMQP_WHY_MAX];
     struct buf arguments; // the last that were made canonical
     // Sessions that have published in this turn, in confirm mode: `turn` comes when it is over.
     struct list publishing;

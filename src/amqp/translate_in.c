@@ -161,9 +161,13 @@ static void put_text(struct amqp_translator *t, struct amqp_incoming *m, const c
 static void put_number(struct amqp_translator *t, struct amqp_incoming *m, const char *name,
                        uint64_t value)
 {
-    char text[24];
-    int len = snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-    put_text(t, m, name, slice_of(text, (size_t)len));
+    uint8_t text[20]; // of 2^64
+    size_t at = sizeof text;
+    do {
+        text[--at] = (uint8_t)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    put_text(t, m, name, slice_of(text + at, sizeof text - at));
 }
 
 static void put_scalars(struct amqp_translator *t, const struct amqp_properties *p,
