@@ -159,6 +159,7 @@ void log_doom_segment(struct log *log, uint32_t index, bool dropped)
     struct segment doomed = *s;
     doomed.pending = NULL;
     doomed.pending_count = doomed.pending_cap = 0;
+    doomed.stale = !log->store->started;
     doomed.buried = log->options.memory; // no snapshot has ever heard of it
     bool file = !log->options.memory || s->spilled;
     if (file)

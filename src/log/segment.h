@@ -74,6 +74,7 @@ struct segment {
     uint32_t spilled_position, spilled_end;
     int64_t spilled_offset;
     bool removing; // its files are on their way out
+    bool stale;    // doomed by recovery: what condemns it is durable, and the tidying removes it
     bool tidying;  // by the job that tidies the log
     bool dropped;  // doomed by log_drop_segments, not by the start offset
     bool buried;   // and a snapshot that is installed knows that it is gone

@@ -134,12 +134,16 @@ static void tidy_release(struct job *job)
     mem_free(t);
 }
 
-static struct known_segment *known_of(const struct log *log)
+// What is to stay: the live segments, cut to what is known of them, and those that have been
+// condemned since the start by what may not be durable yet.
+static struct known_segment *known_of(const struct log *log, size_t *out_count)
 {
-    struct known_segment *known = mem_zalloc((log->segments_count + 1) * sizeof *known);
+    size_t count = 0;
+    struct known_segment *known =
+        mem_zalloc((log->segments_count + log->doomed_count + 1) * sizeof *known);
     for (uint32_t i = 0; i < log->segments_count; i++) {
         const struct segment *s = &log->segments[i];
-        known[i] = (struct known_segment){
+        known[count++] = (struct known_segment){
             .base_offset = s->base_offset,
             .size_bytes = s->size_bytes,
             .index_bytes = s->index_flushed * INDEX_ENTRY_BYTES,
@@ -147,6 +151,11 @@ static struct known_segment *known_of(const struct log *log)
             .final = s->state == SEGMENT_CLEAN,
         };
     }
+    for (uint32_t i = 0; i < log->doomed_count; i++)
+        if (!log->doomed[i].stale && log->doomed[i].state == SEGMENT_DOOMED)
+            known[count++] =
+                (struct known_segment){.base_offset = log->doomed[i].base_offset, .final = true};
+    *out_count = count;
     return known;
 }
 
@@ -160,12 +169,11 @@ void log_tidy(struct log *log, bool background)
     t->job.work = tidy_work;
     t->job.answer = tidy_answer;
     t->job.release = tidy_release;
-    t->known = known_of(log);
-    t->count = log->segments_count;
+    t->known = known_of(log, &t->count);
     t->background = background;
     for (uint32_t i = 0; i < log->doomed_count; i++) {
         struct segment *s = &log->doomed[i];
-        s->tidying = s->state == SEGMENT_DOOMED && !s->removing;
+        s->tidying = s->state == SEGMENT_DOOMED && s->stale && !s->removing;
         s->removing |= s->tidying;
     }
     if (background)
