@@ -10,7 +10,9 @@
 //            fixpoint: a cut only ever moves forward in the queue, so this ends).
 //   choice   lanes take turns; one submission is taken with all it needs: what lies before it, the
 //            other parts of each bundle met, what lies before those. Within the limits this closure
-//            is always whole. A group holds at least one closure, else as many as its limit allows.
+//            is always whole. A group holds at least one closure, else as many as its limit allows;
+//            what lies before a bundle's parts goes in groups before it if it would make its too
+//            large.
 //
 // Parts that arrive in different orders on different lanes therefore never wait for each other.
 #include "base/assert.h"
@@ -203,6 +205,30 @@ static void closure_take(struct journal *journal, uint64_t bytes)
     group->taken_bytes += bytes;
 }
 
+// A closure beyond the limit: is there a lane, among those that it reaches, whose own first
+// submission needs less? It lies before a part of a bundle, and can go alone.
+static struct journal_lane *lane_before(struct journal *journal, struct journal_lane *lane,
+                                        uint64_t *bytes)
+{
+    bool reached[64] = {false};
+    uint32_t count = journal->options.ports_count;
+    for (uint32_t i = 0; i < count && i < 64; i++) {
+        const struct journal_lane *other = &journal->lanes[i];
+        reached[i] = other != lane && other->scan != other->pending.next;
+    }
+    for (uint32_t i = 0; i < count && i < 64; i++) {
+        if (!reached[i])
+            continue;
+        uint64_t less = closure_bytes(journal, &journal->lanes[i]);
+        if (less < *bytes) {
+            *bytes = less;
+            return &journal->lanes[i];
+        }
+    }
+    *bytes = closure_bytes(journal, lane);
+    return lane;
+}
+
 static bool lane_has(const struct journal_lane *lane)
 {
     if (list_empty(&lane->pending))
@@ -226,10 +252,10 @@ bool lanes_take(struct journal *journal)
                 continue;
             uint64_t bytes = closure_bytes(journal, lane);
             bool empty = list_empty(&group->submissions);
-            if (!empty && group->taken_bytes + bytes > journal->options.group_max_bytes) {
-                any = false;
-                break;
-            }
+            if (!empty && group->taken_bytes + bytes > journal->options.group_max_bytes)
+                continue; // its turn to be the first will come
+            if (empty && bytes > journal->options.group_max_bytes && journal->bundles.count > 0)
+                (void)lane_before(journal, lane, &bytes);
             closure_take(journal, bytes);
             any = true;
         }

@@ -83,6 +83,11 @@ void journal_add(struct journal_port *port, const struct journal_write *write);
 // its shard adds: even a body that would go direct may have to go into the journal, when its target
 // cannot be written now. Who adds a longer one outside a bundle may get ERR_LIMIT from its done.
 uint64_t journal_body_max(uint64_t file_bytes);
+// The most that a bundle may hold, all its parts together, each frame counted as its head and body
+// and JOURNAL_FRAME_BYTES: half a file, so that it finds room beside what lies before it. What is
+// larger than a file is refused with ERR_LIMIT, and nothing of it written.
+#define JOURNAL_FRAME_BYTES 24
+uint64_t journal_bundle_max(uint64_t file_bytes);
 // Frames added between begin and end belong to bundle `id`, of which `parts` shards bring one part
 // each: the group waits until all parts have come and writes them together; what was added later on
 // the same shards stays behind it.

@@ -208,6 +208,37 @@ static void test_bundle_parts_cross_and_share_a_group(void **state)
     rig_destroy(rig);
 }
 
+// More lies before one part of a bundle than a file holds: it goes in groups of its own before it,
+// whichever lane's turn it is, and the bundle is not refused.
+static void test_what_lies_before_a_bundle_goes_first(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_create();
+    rig->options.file_bytes = rig->options.first_file_bytes = 4 << 20;
+    rig->options.group_max_bytes = 256 * 1024;
+    assert_int_equal(rig_open(rig, 0), 0);
+    assert_int_equal(journal_bundle_max(4 << 20), (4 << 20) / 2 - IO_BLOCK);
+    for (uint64_t round = 0; round < 4; round++) {
+        int count = 0;
+        rig_bundle_part(rig, 1, "hold1", 10 + round, 2); // holds lane 1 until its other part comes
+        for (; count < 90; count++)
+            rig_add(rig, 1, "before", 60 * 1024);
+        rig_bundle_part(rig, 1, "B1", 20 + round, 2);
+        rig_bundle_part(rig, 0, "B0", 20 + round, 2);
+        rig_bundle_part(rig, 2, "hold2", 10 + round, 2);
+        while (journal_durable_lsn(rig->journal) == 0)
+            usleep(1000);
+        rig_wait_dones(rig, 60); // the file is full: the rest needs the next
+        journal_recycle(rig->journal, journal_durable_lsn(rig->journal) + 1);
+        rig_wait_dones(rig, count + 4 - 60);
+        assert_string_equal(rig->done[0][rig->done_count[0] - 1].head, "B0");
+        assert_int_equal(rig->done[0][rig->done_count[0] - 1].err, 0);
+        assert_int_equal(rig->done[1][rig->done_count[1] - 1].err, 0);
+    }
+    rig_close(rig);
+    rig_destroy(rig);
+}
+
 static void test_incomplete_bundle_is_never_replayed(void **state)
 {
     (void)state;
@@ -338,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_ports_share_groups_and_keep_their_order),
         cmocka_unit_test(test_barriers_follow_what_was_added),
         cmocka_unit_test(test_bundle_parts_cross_and_share_a_group),
+        cmocka_unit_test(test_what_lies_before_a_bundle_goes_first),
         cmocka_unit_test(test_incomplete_bundle_is_never_replayed),
         cmocka_unit_test(test_what_fits_no_file_is_refused),
         cmocka_unit_test(test_the_longest_body_fits),

@@ -30,6 +30,12 @@ uint64_t journal_body_max(uint64_t file_bytes)
     return file_bytes > beside ? file_bytes - beside : 0;
 }
 
+uint64_t journal_bundle_max(uint64_t file_bytes)
+{
+    _Static_assert(JOURNAL_FRAME_BYTES == WAL_FRAME_HEADER, "what callers count");
+    return (file_bytes - WAL_GROUPS_AT) / 2;
+}
+
 struct journal_port *journal_port_create(struct journal *journal, uint32_t index, struct io *shard)
 {
     ASSERT(index < journal->options.ports_count);

@@ -55,6 +55,8 @@ int node_bundle_start(struct shard *from, struct node_bundle *bundle)
     ASSERT(from->index == 0);
     if (atomic_load(&node->state) != NODE_RUNNING)
         return ERR_STOPPED;
+    if (bundle->bytes > journal_bundle_max(node->broker.journal_file_bytes))
+        return ERR_LIMIT;
     bundle->id = atomic_fetch_add(&node->next_bundle, 1);
     bundle->err = 0;
     legs_make(&bundle->legs, from, bundle->shards, sizeof(struct bundle_leg));

@@ -11,6 +11,9 @@
 
 struct node_bundle { // the caller's; lives until done
     uint64_t shards; // a bit per shard that brings a part
+    // What all of them bring at the most: records, offsets and state, and NODE_BUNDLE_BESIDE for each
+    // batch and each record of state.
+    uint64_t bytes;
     // On each of those shards, inside its part: appends and writes what belongs to it. What may
     // fail must be found out before: what other shards have brought cannot be taken back.
     int (*bring)(struct node_bundle *bundle, struct shard *shard);
@@ -21,8 +24,10 @@ struct node_bundle { // the caller's; lives until done
     struct legs legs;
     int err;
 };
+#define NODE_BUNDLE_BESIDE 256
 // On shard 0, which also begins the stop: its mail reaches each shard in order, so no part comes
-// after a shard has closed. ERR_STOPPED: the node stops, and done does not run.
+// after a shard has closed. ERR_STOPPED: the node stops; ERR_LIMIT: `bytes` is more than half a
+// journal file, and the step must be made smaller. done does not run then.
 int node_bundle_start(struct shard *from, struct node_bundle *bundle);
 void node_bundle_drop(struct node_bundle *bundle); // its actors have ended; as produce_drop
 // For `bring`, on the owner: appends one batch. A reference to the blob is taken, base offset and

@@ -243,10 +243,12 @@ static void step(struct bundler *b)
     b->commit.topics_count = 1;
     b->commit.r.done = commit_done;
     b->bundle = (struct node_bundle){.bring = bring, .done = bundle_done};
+    b->bundle.bytes = NODE_BUNDLE_BESIDE; // the offset
     b->bundle.shards = UINT64_C(1) << node_shard_of_group(b->node, slice_cstr(GROUP));
     for (uint32_t i = 0; i < b->outputs_count; i++) {
         const struct output *o = &b->outputs[i];
         b->outputs[i].sent->attempts++;
+        b->bundle.bytes += b->outputs[i].bytes.len + NODE_BUNDLE_BESIDE;
         b->bundle.shards |= UINT64_C(1) << node_shard_of_partition(
                                 b->node, &o->partition->topic->id, o->partition->index);
     }

@@ -4,6 +4,9 @@
 // unreadable from its batch to the segment's end, since the way to later ones leads over its
 // header; one of an index may cost nothing but time; one of the journal or of a snapshot may stop
 // the start. Then the operator restores what was there before, and nothing may be missing.
+//
+// One bit at a time, until a start has read what is there: two in the journal's newest group look
+// like a torn write (journal/one_bit.c).
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +89,7 @@ void damage_flipped(void *arg, struct sim_machine *machine, const char *path, ui
 {
     struct world *w = arg;
     struct segment_place place;
+    sim_set_fault(w->sim, SIM_FAULT_REST_FLIP, 0);
     history_note(&w->history, "world", "a bit of %s has changed, in byte %" PRIu64, path, offset);
     if (!segment_place(w, path, &place))
         return;
@@ -94,6 +98,12 @@ void damage_flipped(void *arg, struct sim_machine *machine, const char *path, ui
     history_note(&w->history, "world", "%s-%d may be refused from %" PRId64 " to %" PRId64,
                  place.partition->topic->name, place.partition->index, from, place.next);
     model_hurt(&w->model, place.partition, from, place.next);
+}
+
+void damage_started(struct world *w)
+{
+    if (w->phase < PHASE_SETTLE)
+        sim_set_fault(w->sim, SIM_FAULT_REST_FLIP, w->rest_flip_ppm);
 }
 
 void damage_mend(struct world *w)

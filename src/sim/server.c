@@ -194,6 +194,7 @@ static void started(void *arg, int err, const char *what)
     w->server = SERVER_UP;
     w->failed_starts = 0;
     w->report->starts++;
+    damage_started(w);
     bundler_server_up(w->bundler);
 }
 

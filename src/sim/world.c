@@ -59,6 +59,7 @@ static void faults_plan(struct world *w, struct sim_options *options)
     for (size_t i = 0; i < sizeof plan / sizeof plan[0]; i++)
         if (prng_chance(&w->prng, plan[i].percent, 100))
             options->fault_ppm[plan[i].fault] = 1 + world_dice(w, plan[i].ppm_max);
+    w->rest_flip_ppm = options->fault_ppm[SIM_FAULT_REST_FLIP];
     w->disk_may_fill = options->fault_ppm[SIM_FAULT_DISK_FULL] > 0;
     w->model.read_flips = options->fault_ppm[SIM_FAULT_READ_FLIP] > 0;
     w->half_open = options->fault_ppm[SIM_FAULT_HALF_OPEN] > 0;

@@ -59,6 +59,7 @@ struct world {
     uint32_t failed_starts;
     uint64_t faults_at_start;     // that excuse a server that gives up, counted when it began
     uint64_t read_flips_at_start; // and these a start that fails
+    uint32_t rest_flip_ppm;       // while it is on; see damage.c
     uint32_t steps_to_fate;
     bool crash_on_ack;
     enum sim_crash_kind crash_kind;
@@ -114,5 +115,6 @@ void files_check(struct world *w);
 
 void damage_flipped(void *arg, struct sim_machine *machine, const char *path, uint64_t offset);
 void damage_mend(struct world *w);
+void damage_started(struct world *w); // the server has read its store
 
 #endif
