@@ -43,6 +43,8 @@ struct window {
     struct list link;    // queues.windows by use, queues.reads while pending
     uint32_t want_bytes; // of the next read
     size_t held_bytes;   // pieces and what was unpacked
+    int64_t big_offset;  // the batch that takes big_bytes, for which there was no room
+    size_t big_bytes;    //   0: none
     int64_t from;        // offsets below are behind: not answered without reading again
     uint32_t piece;      // the batch that is open, or next
     size_t at;           //   where in the piece it begins

@@ -220,15 +220,31 @@ static bool window_read(struct window *w, int64_t offset)
 
 // ---- batches
 
+// A batch for which there was no room is not unpacked again to find that out once more.
+static bool hopeless(const struct window *w)
+{
+    struct budget *budget = w->queues->o.budget;
+    if (w->big_bytes == 0 || w->big_offset != w->batch.base_offset)
+        return false;
+    if (budget_take(budget, w->big_bytes) != 0)
+        return true;
+    budget_give(budget, w->big_bytes);
+    return false;
+}
+
 static int unpack(struct window *w, struct slice batch)
 {
     struct buf plain;
+    if (hopeless(w))
+        return ERR_BUDGET;
     buf_init(&plain, QUEUE_UNPACKED_MAX);
     struct slice packed = slice_of(batch.data + BATCH_HEADER_BYTES, batch.len - BATCH_HEADER_BYTES);
     int err = codec_decompress(batch_codec(&w->batch), packed, &plain);
     struct blob *blob = NULL;
     if (err == 0)
         err = blob_create(plain.len, w->queues->o.budget, &blob);
+    w->big_offset = w->batch.base_offset;
+    w->big_bytes = err == ERR_BUDGET ? plain.len : 0;
     if (err == 0) {
         if (plain.len > 0)
             memcpy(blob->data, plain.data, plain.len);

@@ -173,6 +173,24 @@ static void test_no_memory_to_unpack(void **state)
     assert_int_equal(a.count, 50);
 }
 
+// What grows a thousandfold is not unpacked again and again where there is no room for it.
+static void test_no_memory_for_a_bomb(void **state)
+{
+    (void)state;
+    rig_declare(0, false, 1, &rig_plain);
+    rig_reader_init(&a, 1, 1000);
+    rig_attach(0, &a);
+    budget_force(&rig->memory, 60 << 20); // what is left does not do
+    struct rig_publish p = {
+        .slot = 0, .text = "c", .count = 4, .pad = 12 << 20, .codec = BATCH_ZSTD, .ttl_ms = -1};
+    rig_publish_as(&p);
+    rig_run_ms(rig, 10000);
+    assert_int_equal(a.count, 0);
+    budget_give(&rig->memory, 60 << 20);
+    rig_run_ms(rig, 2000);
+    assert_int_equal(a.count, 4);
+}
+
 static void test_no_memory_for_leases(void **state)
 {
     (void)state;
@@ -519,6 +537,7 @@ int main(void)
         TEST(test_delivery_holds_its_bytes),
         TEST(test_codecs),
         TEST(test_no_memory_to_unpack),
+        TEST(test_no_memory_for_a_bomb),
         TEST(test_no_memory_for_leases),
         TEST(test_no_records),
         TEST(test_of_a_kafka_client),
