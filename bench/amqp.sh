@@ -35,8 +35,7 @@ queue_rounds() { # SCENARIO QUEUES WORDS...
 scenario_queue1() { queue_rounds queue1 1 --window 200 --seconds "$seconds"; }
 scenario_queue100() { queue_rounds queue100 100 --window 200 --seconds "$seconds"; }
 scenario_queue_one() { queue_rounds queue_one 1 --window 1 --seconds "$seconds"; }
-# As many as both servers keep in memory: weir gives queues that are not durable a quarter of its own (256 MB) and then
-# refuses, RabbitMQ pages.
+# Not for a time but so many: RabbitMQ takes 4 GB of memory for these already.
 scenario_transient() { queue_rounds transient 1 --size 256 --durable off --persistent off --messages 600000; }
 
 consume_rounds() { # SCENARIO PREFETCH MESSAGES
@@ -56,6 +55,14 @@ scenario_take8() { consume_rounds take8 8 "$(count 150000)"; }
 scenario_take200() { consume_rounds take200 200 "$(count 150000)"; }
 
 fresh() { stop "$1"; wipe "$1"; start "$1"; } # SERVER: without memory of what was before
+
+scenario_sessions() { # connections with a channel each, in servers that were just started
+    local server
+    for server in $queue_servers; do
+        fresh "$server" || { not_run sessions "$server" 'did not start'; continue; }
+        measure sessions "$server" 1 queue_gen "$server" connect --connections 1000
+    done
+}
 
 scenario_backlog() { # resident memory while 500,000 messages wait, in a server that was just started
     local server

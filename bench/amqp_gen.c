@@ -9,6 +9,7 @@
 //            confirms
 //   consume  what is there, or --messages, or for --seconds; --prefetch 0 takes without acks
 //   delete   the queues
+//   connect  --connections that do nothing, with a channel each: what one costs in memory
 //   limit    what the generator itself can do: the same loops against a sink in this process, whose
 //            thread runs on --sink-cpu
 #include <pthread.h>
@@ -21,10 +22,11 @@
 #include "amqp_link.h"
 #include "amqp_sink.h"
 #include "figures.h"
+#include "proc.h"
 
 struct options {
     const char *server, *user, *vhost, *queue;
-    int queues, server_pid, sink_cpu;
+    int queues, connections, server_pid, sink_cpu;
     size_t size_bytes;
     uint64_t messages, window;
     uint16_t prefetch;
@@ -37,6 +39,7 @@ static struct options opt = {.server = "127.0.0.1:5672",
                              .vhost = "/",
                              .queue = "bench",
                              .queues = 1,
+                             .connections = 1000,
                              .sink_cpu = -1,
                              .size_bytes = 1000,
                              .seconds = 5,
@@ -333,6 +336,25 @@ static void mode_delete(void)
     link_close(&l);
 }
 
+static void mode_connect(void)
+{
+    long before_kb = proc_status_kb(opt.server_pid, "VmRSS:");
+    struct link *links = calloc((size_t)opt.connections, sizeof *links);
+    if (!links)
+        die("no memory");
+    for (int i = 0; i < opt.connections; i++)
+        link_open(&links[i], opt.server, opt.user, opt.vhost);
+    usleep(2000000);
+    long after_kb = proc_status_kb(opt.server_pid, "VmRSS:");
+    figure("connections", opt.connections);
+    figure("rss_before_mb", (double)before_kb / 1024);
+    figure("rss_after_mb", (double)after_kb / 1024);
+    figure("kb_per_connection", (double)(after_kb - before_kb) / opt.connections);
+    for (int i = 0; i < opt.connections; i++)
+        link_close(&links[i]);
+    free(links);
+}
+
 // ---- the generator's own limit
 
 static void limit_publish(const char *name, uint64_t window, size_t size_bytes)
@@ -410,6 +432,8 @@ static void option(const char *name, const char *value)
     double number = strtod(value, NULL);
     if (strcmp(name, "--queues") == 0 && number >= 1)
         opt.queues = (int)number;
+    else if (strcmp(name, "--connections") == 0 && number >= 1)
+        opt.connections = (int)number;
     else if (strcmp(name, "--size") == 0 && number >= 1)
         opt.size_bytes = (size_t)number;
     else if (strcmp(name, "--messages") == 0)
@@ -434,9 +458,10 @@ int main(int argc, char **argv)
     } modes[] = {{"publish", mode_publish},
                  {"consume", mode_consume},
                  {"delete", mode_delete},
+                 {"connect", mode_connect},
                  {"limit", mode_limit}};
     if (argc < 2 || argc % 2)
-        die("publish|consume|delete|limit [--server --user --vhost --queue --queues --size "
+        die("publish|consume|delete|connect|limit [--server --user --vhost --queue --queues --size "
             "--window "
             "--prefetch --seconds --messages --rate --settle --durable on|off --persistent on|off "
             "--check on|off --pid --sink-cpu]");

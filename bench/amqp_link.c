@@ -62,8 +62,6 @@ void link_open(struct link *l, const char *host_port, const char *user, const ch
     amqp_channel_open(l->library, CHANNEL);
     expect(amqp_get_rpc_reply(l->library), "channel.open");
     l->fd = amqp_get_sockfd(l->library);
-    l->out = bytes_new(OUT_MAX);
-    l->in = bytes_new(IN_MAX);
 }
 
 void link_close(struct link *l)
@@ -124,6 +122,10 @@ void link_raw(struct link *l)
     if (l->library && (amqp_data_in_buffer(l->library) || amqp_frames_enqueued(l->library)))
         die("the server said something unasked");
     non_blocking(l->fd, true);
+    if (!l->out.at) {
+        l->out = bytes_new(OUT_MAX);
+        l->in = bytes_new(IN_MAX);
+    }
 }
 
 void link_library(struct link *l)

@@ -41,15 +41,6 @@ static void loopback(int *client, int *server)
     close(listener);
 }
 
-static void link_bare(struct link *l, int fd)
-{
-    *l = (struct link){.fd = fd};
-    l->out = (struct bytes){malloc(1 << 20), 0, 0, 1 << 20};
-    l->in = (struct bytes){malloc(1 << 20), 0, 0, 1 << 20};
-    if (!l->out.at || !l->in.at)
-        die("no memory");
-}
-
 // A message as it is published is header and body as they are delivered: only the method differs.
 static struct bytes delivery_make(struct link *l, size_t size_bytes)
 {
@@ -112,8 +103,8 @@ struct sink *sink_start(struct link *l, const struct sink_options *options)
     if (!s)
         die("no memory");
     loopback(&client, &server);
-    link_bare(l, client);
-    link_bare(&s->link, server);
+    *l = (struct link){.fd = client};
+    s->link = (struct link){.fd = server};
     s->options = *options;
     if (options->prefetch)
         s->delivery = delivery_make(l, options->deliver_bytes);

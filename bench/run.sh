@@ -12,7 +12,7 @@
 # LOAD_CPUS (the others). What can't run here is NOT RUN with its reason. A benchmark is no test: the status is 0.
 #
 # Scenarios, log: limits produce1 produce100 one e2e1000 e2e5000 e2e20000 consume restart startup recover idle conns parts
-#           queue (amqp.sh): generator queue1 queue100 queue_one transient take8 take200 backlog backlog10m celery beside
+#           queue (amqp.sh): generator queue1 queue100 queue_one transient take8 take200 sessions backlog backlog10m celery beside
 # Results: $OUT/results.tsv (scenario, server, round, figure, value) and bench/RESULTS.md (--quick: $OUT/RESULTS.md).
 set -uo pipefail
 
@@ -26,7 +26,7 @@ SERVER_CPUS=${SERVER_CPUS:-$((cores - 1))}
 LOAD_CPUS=${LOAD_CPUS:-0$([ "$cores" -gt 2 ] && echo "-$((cores - 2))")}
 quick=0 rounds=5 seconds=8 servers="weir kafka flush rabbitmq" scenarios=
 log_scenarios='limits produce1 produce100 one e2e1000 e2e5000 e2e20000 consume restart startup recover idle conns parts'
-queue_scenarios='generator queue1 queue100 queue_one transient take8 take200 backlog backlog10m celery beside'
+queue_scenarios='generator queue1 queue100 queue_one transient take8 take200 sessions backlog backlog10m celery beside'
 
 while [ $# -gt 0 ]; do
     case $1 in
