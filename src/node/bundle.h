@@ -11,8 +11,8 @@
 
 struct node_bundle { // the caller's; lives until done
     uint64_t shards; // a bit per shard that brings a part
-    // What all of them bring at the most: records, offsets and state, and NODE_BUNDLE_BESIDE for each
-    // batch and each record of state.
+    // What all of them bring at the most: records, offsets and state, and NODE_BUNDLE_BESIDE for
+    // each batch and each record of state.
     uint64_t bytes;
     // On each of those shards, inside its part: appends and writes what belongs to it. What may
     // fail must be found out before: what other shards have brought cannot be taken back.

@@ -238,6 +238,29 @@ static void test_kept_after_ack(void **state)
     assert_int_equal(log_start_offset(log), 1200);
 }
 
+// A clock that was years ahead does not keep everything until then.
+static void test_kept_by_a_wrong_clock(void **state)
+{
+    (void)state;
+    struct queue_settings s = rig_plain;
+    s.retention_after_ack_ms = 3600000;
+    rig_declare(0, false, 1, &s);
+    struct log *log = rig->slots[0].logs[0];
+    rig_reader_init(&a, 1, 100);
+    a.ack = true;
+    rig_attach(0, &a);
+    const int64_t hour = 3600000, t = 1000000000000, years = 100000000000;
+    rig_publish(0, 0, "m", 10);
+    queues_tick(rig->queues, t + years);
+    rig_publish(0, 0, "m", 10);
+    queues_tick(rig->queues, t);
+    assert_int_equal(log_start_offset(log), 0);
+    queues_tick(rig->queues, t + hour);
+    assert_int_equal(log_start_offset(log), 10);
+    queues_tick(rig->queues, t + 2 * hour);
+    assert_int_equal(log_start_offset(log), 20);
+}
+
 static void test_nothing_of_memory(void **state)
 {
     (void)state;
@@ -374,6 +397,7 @@ int main(void)
         TEST(test_given_back),
         TEST(test_given_back_around_one),
         TEST(test_kept_after_ack),
+        TEST(test_kept_by_a_wrong_clock),
         TEST(test_nothing_of_memory),
         TEST(test_many_ranges),
         TEST(test_log_lost_its_end),

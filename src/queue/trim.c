@@ -69,6 +69,13 @@ static void mark_add(struct level *level, int64_t now_ms)
     level->marks[level->marks_count++] = (struct time_mark){now_ms, level->set.start};
 }
 
+// The wall clock has gone back: what it marked ahead counts from now.
+static void marks_rewind(struct level *level, int64_t now_ms)
+{
+    for (uint32_t i = level->marks_count; i-- > 0 && level->marks[i].time_ms > now_ms;)
+        level->marks[i].time_ms = now_ms;
+}
+
 // Up to where the retention is over.
 static int64_t marks_expire(struct level *level, int64_t now_ms)
 {
@@ -93,6 +100,7 @@ void level_tick(struct level *level, int64_t now_ms)
         give_back(level, level->set.start);
         return;
     }
+    marks_rewind(level, now_ms);
     mark_add(level, now_ms);
     give_back(level, marks_expire(level, now_ms));
 }
