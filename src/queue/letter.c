@@ -24,6 +24,14 @@ static void own_keys(struct queue_letter *l, const struct message *m)
         l->keys[l->keys_count++] = cursor_bytes(&cc, cursor_u8(&cc));
 }
 
+// A stranger's record may have a time beyond reason: then it had no TTL to speak of.
+static int64_t original_ttl(const struct message *m)
+{
+    if (m->expires_ms < 0 || m->published_ms < 0)
+        return -1;
+    return m->expires_ms > m->published_ms ? m->expires_ms - m->published_ms : 0;
+}
+
 static struct message_death death_of(const struct queue *q, const struct queue_letter *l,
                                      const struct message *m, enum message_death_reason reason)
 {
@@ -33,9 +41,7 @@ static struct message_death death_of(const struct queue *q, const struct queue_l
         .exchange = m->exchange,
         .times = 1,
         .time_ms = queues_now_ms(q->queues),
-        .original_ttl_ms = m->expires_ms < 0                 ? -1
-                           : m->expires_ms < m->published_ms ? 0
-                                                             : m->expires_ms - m->published_ms,
+        .original_ttl_ms = original_ttl(m),
     };
     memcpy(death.keys, l->keys, sizeof death.keys);
     death.keys_count = l->keys_count;

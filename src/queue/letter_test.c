@@ -74,9 +74,9 @@ static void test_says(void **state)
     assert_int_equal(rig_stats(0).ready, 0);
 }
 
-static void publish_with_cc(struct rig *r, void *arg)
+static void publish_message(struct rig *r, void *arg)
 {
-    (void)arg;
+    const struct message *m = arg;
     struct buf out, scratch;
     struct batch_builder bb;
     struct batch batch;
@@ -84,13 +84,8 @@ static void publish_with_cc(struct rig *r, void *arg)
     struct blob *blob;
     buf_init(&out, 1 << 20);
     buf_init(&scratch, 1 << 20);
-    batch_build_begin(&bb, &out, BATCH_NONE, 1000);
-    const struct message m = {.routing_key = SLICE_NULL,
-                              .cc = slice_cstr("\2c1\2c2"),
-                              .body = slice_cstr("x"),
-                              .published_ms = 1000,
-                              .expires_ms = -1};
-    message_put(&bb, &scratch, &m);
+    batch_build_begin(&bb, &out, BATCH_NONE, m->published_ms);
+    message_put(&bb, &scratch, m);
     assert_int_equal(batch_build_end(&bb), 0);
     assert_int_equal(blob_create(out.len, NULL, &blob), 0);
     memcpy(blob->data, out.data, out.len);
@@ -102,13 +97,41 @@ static void publish_with_cc(struct rig *r, void *arg)
     buf_fini(&scratch);
 }
 
+static void publish_with_cc(void)
+{
+    struct message m = {.routing_key = SLICE_NULL,
+                        .cc = slice_cstr("\2c1\2c2"),
+                        .body = slice_cstr("x"),
+                        .published_ms = 1000,
+                        .expires_ms = -1};
+    assert_true(rig_on(rig, publish_message, &m));
+    rig_run_ms(rig, 20);
+}
+
+// A stranger's record has whatever times it likes.
+static void test_times_beyond_reason(void **state)
+{
+    (void)state;
+    declare_dead(SLICE_NULL, -1);
+    rig_attach(0, &a);
+    struct message m = {
+        .body = slice_cstr("x"), .published_ms = INT64_MIN + 1, .expires_ms = INT64_MAX};
+    assert_true(rig_on(rig, publish_message, &m));
+    rig_run_ms(rig, 20);
+    rig_settle(0, 1, 0, 0, QUEUE_REJECT);
+    struct cursor in = message_deaths(&rig->letters[0]->message);
+    struct message_death d;
+    assert_true(message_death_next(&in, &d));
+    assert_int_equal(d.original_ttl_ms, -1);
+    letters_done(0, 1, 0);
+}
+
 static void test_keys(void **state)
 {
     (void)state;
     declare_dead(SLICE_NULL, -1);
     rig_attach(0, &a);
-    assert_true(rig_on(rig, publish_with_cc, NULL));
-    rig_run_ms(rig, 20);
+    publish_with_cc();
     rig_settle(0, 1, 0, 0, QUEUE_REJECT);
     const struct queue_letter *l = rig->letters[0];
     assert_int_equal(l->keys_count, 3);
@@ -124,8 +147,7 @@ static void test_key_given(void **state)
     (void)state;
     declare_dead(slice_cstr("grave"), -1);
     rig_attach(0, &a);
-    assert_true(rig_on(rig, publish_with_cc, NULL));
-    rig_run_ms(rig, 20);
+    publish_with_cc();
     rig_settle(0, 1, 0, 0, QUEUE_REJECT);
     const struct queue_letter *l = rig->letters[0];
     assert_int_equal(l->keys_count, 1);
@@ -274,6 +296,7 @@ int main(void)
         TEST(test_done_at_once),
         TEST(test_queue_goes),
         cmocka_unit_test_setup_teardown(test_waits_quietly, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_times_beyond_reason, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
