@@ -9,9 +9,22 @@
 
 #define LETTER_MEMORY_MAX (1U << 20) // names and deaths: these are bounded, by less
 
+static bool memory_short(const struct queues *queues)
+{
+    struct budget *budget = queues->o.budget;
+    if (budget == NULL)
+        return false;
+    if (budget_take(budget, sizeof(struct letter)) != 0)
+        return true;
+    budget_give(budget, sizeof(struct letter));
+    return false;
+}
+
+// One at a time goes on without memory as well: it is what the next one waits for.
 bool letters_full(const struct queue *queue)
 {
-    return queue->letters_open >= QUEUE_LETTERS_MAX;
+    return queue->letters_open >= QUEUE_LETTERS_MAX ||
+           (queue->letters_open > 0 && memory_short(queue->queues));
 }
 
 // ---- making
@@ -93,6 +106,9 @@ void letter_make(const struct head *head, enum message_death_reason reason)
     l->level = head->level->number;
     l->offset = head->offset;
     letter_fill(q, l, &head->window->message, reason);
+    letter->paid_bytes = sizeof *letter + l->memory.cap;
+    if (qs->o.budget != NULL)
+        budget_force(qs->o.budget, letter->paid_bytes);
     list_push_back(&qs->letters, &letter->link);
     list_push_back(&q->letters_due, &l->link);
     q->letters_open++;
@@ -146,6 +162,8 @@ static void letter_free(struct letter *letter)
     list_remove(&letter->l.link);
     blob_unref(letter->l.blob);
     buf_fini(&letter->l.memory);
+    if (letter->queues->o.budget != NULL)
+        budget_give(letter->queues->o.budget, letter->paid_bytes);
     mem_free(letter);
 }
 

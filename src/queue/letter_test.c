@@ -108,6 +108,29 @@ static void publish_with_cc(void)
     rig_run_ms(rig, 20);
 }
 
+// Letters on their way have their share of all memory, and go on one by one without it.
+static void test_memory(void **state)
+{
+    (void)state;
+    declare_dead(SLICE_NULL, 10);
+    rig->memory.limit_bytes = 40 * (int64_t)sizeof(struct letter);
+    rig_publish(0, 0, "m", 100);
+    rig_run_ms(rig, 100);
+    assert_in_range(rig->letters_count, 10, 40);
+    uint32_t first = rig->letters_count;
+    assert_true(budget_used(&rig->memory) > first * (int64_t)sizeof(struct letter));
+    budget_force(&rig->memory, 1 << 20); // others have it now
+    letters_done(0, first, 0);
+    assert_int_equal(rig->letters_count, first + 1);
+    for (uint32_t i = first; i < 60; i++) {
+        letters_done(i, i + 1, 0);
+        assert_int_equal(rig->letters_count, i + 2);
+    }
+    budget_give(&rig->memory, 1 << 20);
+    while (rig_stats(0).dead_lettered < 100)
+        letters_done((uint32_t)rig_stats(0).dead_lettered, rig->letters_count, 0);
+}
+
 // A stranger's record has whatever times it likes.
 static void test_times_beyond_reason(void **state)
 {
@@ -296,6 +319,7 @@ int main(void)
         TEST(test_done_at_once),
         TEST(test_queue_goes),
         cmocka_unit_test_setup_teardown(test_waits_quietly, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_times_beyond_reason, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

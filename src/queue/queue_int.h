@@ -159,6 +159,7 @@ struct letter {
     struct queue_letter l; // l.queue NULL: the queue is gone
     struct list link;      // queues.letters
     struct queues *queues;
+    size_t paid_bytes;
     int64_t retry_ns;
 };
 
