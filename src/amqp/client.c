@@ -323,13 +323,14 @@ static int channel_method(struct amqp_client *client, uint16_t number, const str
 static int method_whole(struct amqp_client *client, uint16_t number)
 {
     struct client_channel *ch = &client->channels[number];
+    struct slice content = buf_slice(&ch->content);
+    const size_t split = ch->properties_len;
     const struct amqp_event event = {
         .channel = number,
         .method = ch->method,
         .args = ch->args,
-        .properties = slice_of(ch->content.data, ch->properties_len),
-        .body =
-            slice_of(ch->content.data + ch->properties_len, ch->content.len - ch->properties_len),
+        .properties = slice_of(content.data, split),
+        .body = split > 0 ? slice_of(content.data + split, content.len - split) : SLICE_NULL,
     };
     int err = number == 0 ? connection_method(client, event.method, event.args)
                           : channel_method(client, number, &event);
