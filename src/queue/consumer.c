@@ -112,7 +112,8 @@ void queue_consumer_detach(struct queue_consumer *c)
         q->exclusive = false;
         q->used_ns = queues_now_ns(q->queues);
         q->idle_since_ms = queues_now_ms(q->queues);
-        if (q->settings.auto_delete)
+        q->left = true;
+        if (q->settings.auto_delete && q->settings.expires_ms < 0)
             queue_tell_unused(q);
     }
     queue_activate(q);

@@ -276,6 +276,28 @@ static void test_auto_delete_used_again(void **state)
     assert_int_equal(rig->unused_count, 1);
 }
 
+static void test_auto_delete_with_expires_lingers(void **state)
+{
+    (void)state;
+    struct queue_settings s = rig_plain;
+    s.auto_delete = true;
+    s.expires_ms = 5000;
+    declare_plain();
+    rig_declare(1, true, 1, &s);
+    rig_run_ms(rig, 2000);
+    assert_int_equal(rig->unused_count, 0); // never had a consumer: x-expires alone counts
+    rig_attach(1, &a);
+    rig_detach(&a);
+    rig_run_ms(rig, 500);
+    assert_int_equal(rig->unused_count, 0);
+    rig_attach(1, &a); // its owner is back, and finds what came meanwhile
+    rig_run_ms(rig, 2000);
+    assert_int_equal(rig->unused_count, 0);
+    rig_detach(&a);
+    rig_run_ms(rig, 1100);
+    assert_int_equal(rig->unused_count, 1);
+}
+
 static void test_queue_deleted(void **state)
 {
     (void)state;
@@ -398,6 +420,7 @@ int main(void)
         TEST(test_becomes_gated),
         TEST(test_auto_delete),
         TEST(test_auto_delete_used_again),
+        TEST(test_auto_delete_with_expires_lingers),
         TEST(test_queue_deleted),
         TEST(test_leaves_in_a_round),
         TEST(test_get_before_consumers),

@@ -328,7 +328,7 @@ uint32_t queue_run(struct queue *q)
     consumers_return_grants(q);
     letters_send(q, now_ns);
     if (q->settings.expires_ms >= 0 && q->consumers == 0 &&
-        now_ns >= q->used_ns + q->settings.expires_ms * NS_PER_MS) {
+        now_ns >= q->used_ns + queue_unused_ms(q) * NS_PER_MS) {
         q->used_ns = now_ns; // asked again, should nobody delete it
         queue_tell_unused(q);
     }

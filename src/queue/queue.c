@@ -262,6 +262,13 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+int64_t queue_unused_ms(const struct queue *queue)
+{
+    const struct queue_settings *s = &queue->settings;
+    bool lingers = s->auto_delete && queue->left && s->expires_ms > QUEUE_LINGER_MS;
+    return lingers ? QUEUE_LINGER_MS : s->expires_ms;
+}
+
 // While nothing can expire, for want of memory or of letters that come home, no clock helps.
 static int64_t expiry_deadline(const struct queue *q, int64_t now_ns)
 {
@@ -284,7 +291,7 @@ void queue_timer_set(struct queue *queue, int64_t now_ns)
     int64_t at = earlier(queue->retry_ns, expiry_deadline(queue, now_ns));
     at = earlier(at, letters_deadline(queue));
     if (queue->settings.expires_ms >= 0 && queue->consumers == 0)
-        at = earlier(at, queue->used_ns + queue->settings.expires_ms * NS_PER_MS);
+        at = earlier(at, queue->used_ns + queue_unused_ms(queue) * NS_PER_MS);
     if (at >= queue->timer_ns)
         return; // it looks again when it fires
     ASSERT(!queue->queues->stopped);

@@ -77,7 +77,7 @@ struct queue_settings {     // follows the queue's arguments; constant for its l
     struct slice dead_key;   // null: the message's own keys
     uint32_t delivery_limit; // returned more often than that, it is dead-lettered; 0: no limit
     bool single_active;      // one consumer is served at a time
-    bool auto_delete;
+    bool auto_delete;        // with expires_ms: QUEUE_LINGER_MS after its last consumer
     int64_t max_length, max_length_bytes; // -1: none; reserved
     int64_t retention_after_ack_ms;       // of settled records; 0: none
 };

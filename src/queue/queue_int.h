@@ -136,9 +136,16 @@ struct queue {
     int64_t timer_ns; // when it fires; INT64_MAX: off
     int64_t retry_ns; // not before: reads and leases; INT64_MAX: nothing to try again
     int64_t used_ns;  // monotonic: x-expires counts from there
+    bool left;        // it has had a consumer
     int64_t idle_since_ms;
     struct queue_stats counts; // the counters of it
 };
+
+// An auto-delete queue goes with its last consumer. One that has x-expires as well lingers for a
+// moment: Celery 5.6 takes each idle second for a lost connection and makes its queue of results
+// anew, 8 ms later, and what came meanwhile is lost on a server that is quick to delete.
+#define QUEUE_LINGER_MS 1000
+int64_t queue_unused_ms(const struct queue *queue); // how long without a consumer; -1: for ever
 
 // ---- handing out (dispatch.c)
 
