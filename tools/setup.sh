@@ -50,8 +50,9 @@ interop librdkafka-dev       /usr/include/librdkafka/rdkafka.h
 interop kcat                 kcat
 interop python3              python3
 interop python3-venv         /usr/lib/python3*/ensurepip/__init__.py
-interop default-jre-headless java
+interop default-jdk-headless javac
 interop maven                mvn
+interop amqp-tools           amqp-publish
 interop pkg-config           pkg-config
 interop golang-go            go
 interop npm                  npm

@@ -22,7 +22,7 @@ for file in t/integration/test_*.py; do
     name=$(basename "$file" .py)
     [ "$name" != test_backend ] || continue
     case " ${SUITE_FILES:-$name} " in *" $name "*) ;; *) continue ;; esac
-    timeout -k 20 1500 python -m pytest -p no:cacheprovider -v --timeout=120 --junitxml "$work/$name.xml" \
+    timeout -k 20 900 python -m pytest -p no:cacheprovider -v --timeout=120 --junitxml "$work/$name.xml" \
         -k 'not (replaced_with_chain and (task_replaced or child_replaced))' "$file" >"$work/$name.log" 2>&1 </dev/null
     echo "$name ended with $?" >>"$work/run.log"
 done
