@@ -5,7 +5,9 @@
 // their way.
 #include "sim/queue_user.h"
 
-#define EMPTY_ROUNDS 8
+#define EMPTY_ROUNDS  8
+#define PAUSE_NS      INT64_C(2000000)
+#define PAUSE_LONG_NS INT64_C(100000000) // between empty answers, where much time has to pass
 #define SILENT_NS \
     INT64_C(4000000000) // two heartbeats and more: nothing is held by a broken connection
 
@@ -21,7 +23,9 @@ static void drainer_got(struct queue_user *u, const struct amqp_call *call)
 {
     struct drainer *d = CONTAINER_OF(u, struct drainer, u);
     struct model_queue *q = world_queue(u->world, d->at);
-    if (call->method == AMQP_BASIC_GET_OK) {
+    bool got = call->method == AMQP_BASIC_GET_OK;
+    u->pause_max_ns = u->world->half_open && !got ? PAUSE_LONG_NS : PAUSE_NS;
+    if (got) {
         uint64_t id = queue_user_id(call->body);
         queue_user_note(u, "takes message %llu from %s", (unsigned long long)id, q->name);
         queue_drained(&u->world->queues, q, id);
@@ -53,7 +57,7 @@ static void drainer_step(struct queue_user *u)
 
 static void drainer_ready(struct queue_user *u)
 {
-    u->pause_max_ns = u->world->half_open ? 100000000 : 2000000;
+    u->pause_max_ns = PAUSE_NS;
     CONTAINER_OF(u, struct drainer, u)->began_ns = io_now_ns(u->io);
     drainer_step(u);
 }
