@@ -87,11 +87,11 @@ void amqp_credit_ready(struct amqp_consumer *c)
 void amqp_credit_unused(struct amqp_consumer *c, uint32_t credit)
 {
     struct amqp_session *s = c->source.session;
-    ASSERT(credit <= c->credit);
-    c->credit -= credit;
+    uint32_t back = smaller(credit, c->credit); // less, when it was set while this was on its way
+    c->credit -= back;
     if (c->gated) {
-        ASSERT(credit <= s->lent);
-        s->lent -= credit;
+        ASSERT(back <= s->lent);
+        s->lent -= back;
         grant_all(s);
     } else {
         amqp_credit_update(c);
@@ -144,7 +144,7 @@ void amqp_credit_update(struct amqp_consumer *c)
     uint32_t target = smaller(may, room);
     if (target <= c->credit || (room < may && c->credit > room / 2))
         return;
-    queue_subscription_credit(c->sub, target - c->credit);
+    queue_subscription_set_credit(c->sub, target);
     c->credit = target;
 }
 

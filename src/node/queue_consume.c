@@ -27,7 +27,7 @@ struct queue_subscription {
     struct shard *from, *to;
     struct queue_subscription_options o;
     enum subscription_state state;
-    uint64_t seen; // deliveries that have arrived
+    uint64_t seen; // deliveries, and credit given back, that have arrived
     void (*left)(void *arg);
     void *left_arg;
     // the queue's shard's:
@@ -97,6 +97,12 @@ static void hear_left(struct queue_subscription *sub)
     mem_free(sub);
 }
 
+static void hear_unused(struct queue_subscription *sub, uint32_t credit)
+{
+    sub->seen += credit;
+    sub->o.unused(sub->o.arg, credit);
+}
+
 static void hear_note(const struct mail_item *item)
 {
     struct queue_subscription *sub = item->note.sub;
@@ -110,7 +116,7 @@ static void hear_note(const struct mail_item *item)
     else if (item->kind == MAIL_READY)
         o->ready(o->arg);
     else if (item->kind == MAIL_UNUSED)
-        o->unused(o->arg, item->note.amount);
+        hear_unused(sub, item->note.amount);
     else if (item->kind == MAIL_CANCELLED)
         o->cancelled(o->arg);
 }
@@ -152,7 +158,9 @@ static void consumer_ready(struct queue_consumer *consumer)
 
 static void consumer_unused(struct queue_consumer *consumer, uint32_t credit)
 {
-    answer_note(consumer_sub(consumer), MAIL_UNUSED, credit, 0);
+    struct queue_subscription *sub = consumer_sub(consumer);
+    sub->sent += credit;
+    answer_note(sub, MAIL_UNUSED, credit, 0);
 }
 
 static void consumer_cancelled(struct queue_consumer *consumer)
@@ -209,8 +217,6 @@ static void do_note(struct shard *shard, const struct mail_item *item)
         do_unsubscribe(sub);
     else if (sub->consumer.queue == NULL)
         return; // refused, or the queue is gone
-    else if (item->kind == MAIL_CREDIT)
-        queue_consumer_credit(&sub->consumer, note->amount);
     else if (item->kind == MAIL_SET_CREDIT)
         do_set_credit(sub, note);
     else if (item->kind == MAIL_SET_GATED)
@@ -333,11 +339,6 @@ static struct mail_note *subscription_note(struct queue_subscription *sub, enum 
     struct mail_note *note = &mail_to(sub->from, sub->to, kind)->note;
     note->sub = sub;
     return note;
-}
-
-void queue_subscription_credit(struct queue_subscription *sub, uint32_t more)
-{
-    subscription_note(sub, MAIL_CREDIT)->amount = more;
 }
 
 void queue_subscription_set_credit(struct queue_subscription *sub, uint32_t credit)

@@ -115,7 +115,7 @@ static void reader_deliver(void *arg, const struct queue_delivery *deliveries, u
         settled(r->party, r->queue, &deliveries[i]);
     }
     r->taken += count;
-    queue_subscription_credit(r->sub, count);
+    queue_subscription_set_credit(r->sub, CREDIT);
     if (before / LEAVE_EVERY == r->taken / LEAVE_EVERY)
         return;
     r->leaving = true;

@@ -169,8 +169,8 @@ struct queue_subscription_options {
 };
 void queue_subscribe(struct shard *shard, const struct queue_subscription_options *options,
                      struct queue_subscription **out);
-void queue_subscription_credit(struct queue_subscription *sub, uint32_t more);
-// What it may still be given beyond what `deliver` has seen: what is on its way comes off it.
+// What it may still be given beyond what `deliver` and `unused` have seen: what is on its way comes
+// off it. Not while it is gated.
 void queue_subscription_set_credit(struct queue_subscription *sub, uint32_t credit);
 void queue_subscription_grant(struct queue_subscription *sub, uint32_t credit);
 void queue_subscription_set_gated(struct queue_subscription *sub, bool gated);

@@ -51,7 +51,6 @@ bool publisher_waits(const struct shard *shard);
 
 enum mail_kind {
     MAIL_SUBSCRIBE, // to the queue's shard
-    MAIL_CREDIT,
     MAIL_SET_CREDIT,
     MAIL_SET_GATED,
     MAIL_GRANT,
@@ -80,7 +79,7 @@ struct mail_settle {
 
 struct mail_note { // about a subscription
     struct queue_subscription *sub;
-    uint64_t seen; // SET_CREDIT: deliveries that the connection has been given
+    uint64_t seen; // SET_CREDIT: of what was sent to the connection, credit for credit
     uint32_t amount;
     int err;
 };

@@ -211,8 +211,9 @@ RIG void taker_deliver(void *arg, const struct queue_delivery *deliveries, uint3
             continue;
         queue_settle_at(t->at, &t->queue, t->holder, deliveries[i].level, deliveries[i].offset,
                         QUEUE_ACKNOWLEDGE);
-        queue_subscription_credit(t->sub, 1);
     }
+    if (t->ack)
+        queue_subscription_set_credit(t->sub, t->credit);
 }
 
 RIG void taker_ready(void *arg)

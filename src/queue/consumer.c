@@ -133,6 +133,9 @@ void queue_consumer_set_credit(struct queue_consumer *c, uint32_t credit)
     if (c->queue == NULL)
         return;
     bool took = takes(c);
+    ASSERT(!c->gated);
+    c->queue->grants -= lent(c) ? 1 : 0;
+    c->back = 0; // what it has is said now
     c->credit = credit;
     consumer_changed(c, took);
 }
