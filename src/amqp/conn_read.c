@@ -242,6 +242,7 @@ bool amqp_conn_listen(struct amqp_conn *conn)
         return false;
     size_t before = conn->held_len;
     held_resize(conn, before + (size_t)n);
+    ASSERT(conn->held != NULL);
     memcpy(conn->held + before, bytes, (size_t)n);
     conn->bytes_in += (uint64_t)n;
     conn->heard_ns = io_now_ns(conn->door->io);

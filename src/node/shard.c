@@ -127,12 +127,16 @@ static void pressure_check(struct shard *shard)
 {
     // What was published and lies on another shard, or on its way there, counts here: there is
     // nobody else who could pause its publishers.
-    uint64_t open_bytes = journal_port_bytes(shard->port) + shard->queues->publisher.flights_bytes;
+    const struct publisher *p = &shard->queues->publisher;
+    uint64_t open_bytes = journal_port_bytes(shard->port) + p->flights_bytes;
+    // Others' requests may have used up the memory: then as little as one flight is too much.
+    bool tight =
+        p->flights_bytes > 0 && budget_used(&shard->requests) > shard->requests.limit_bytes;
     if (!shard->blocked) {
-        shard->blocked = open_bytes > undurable_max(shard);
+        shard->blocked = tight || open_bytes > undurable_max(shard);
         return;
     }
-    if (open_bytes > undurable_max(shard) / 2)
+    if (tight || open_bytes > undurable_max(shard) / 2)
         return;
     shard->blocked = false;
     const struct node_options *o = &shard->node->options;

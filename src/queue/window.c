@@ -246,6 +246,7 @@ static int unpack(struct window *w, struct slice batch)
     w->big_offset = w->batch.base_offset;
     w->big_bytes = err == ERR_BUDGET ? plain.len : 0;
     if (err == 0) {
+        ASSERT(blob != NULL);
         if (plain.len > 0)
             memcpy(blob->data, plain.data, plain.len);
         w->blob = blob;
