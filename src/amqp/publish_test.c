@@ -314,6 +314,24 @@ static void headers_exchanges_look_at_headers(void **state)
         put_content(&peer.out, 1, &m, &p, text("m"));
     }
     assert_int_equal(look(&peer, "q").messages, 2);
+    buf_clear(&table); // and dead letters have what they had
+    amqp_put_text(&table, text("x-dead-letter-exchange"), text("amq.headers"));
+    amqp_put_int(&table, text("x-message-ttl"), 0);
+    (void)declare_with(&peer, &(struct amqp_queue_declare){.queue = text("grave"),
+                                                           .durable = true,
+                                                           .arguments = buf_slice(&table)});
+    for (int i = 0; i < 2; i++) {
+        buf_clear(&table);
+        amqp_put_int(&table, text("size"), 5 + i);
+        amqp_put_text(&table, text("colour"), text("blue"));
+        p.headers = buf_slice(&table);
+        put_content(&peer.out, 1, &(struct amqp_basic_publish){.routing_key = text("grave")}, &p,
+                    text("m"));
+        (void)look(&peer, "grave");
+    }
+    rig_run(&rig, SECONDS(1));
+    assert_int_equal(look(&peer, "grave").messages, 0);
+    assert_int_equal(look(&peer, "q").messages, 3);
     peer_close(&peer);
     buf_fini(&table);
     rig_fini(&rig);

@@ -55,6 +55,15 @@ void amqp_session_starve(struct amqp_session *s)
                        io_now_ns(lobby->door->io) + STARVED_RETRY_NS);
 }
 
+// Of a dead letter, at a turn's end: no method uses the arena then.
+static const struct exchange_header *message_headers(void *arg, const struct message *message,
+                                                     uint32_t *out_count)
+{
+    struct amqp_door *door = arg;
+    arena_reset(&door->arena);
+    return amqp_translate_headers(&door->lobby->translator, message, &door->arena, out_count);
+}
+
 void amqp_lobby_open(struct amqp_door *door)
 {
     struct amqp_lobby *lobby = mem_zalloc(sizeof *lobby);
@@ -66,6 +75,7 @@ void amqp_lobby_open(struct amqp_door *door)
     lobby->turn.run = lobby_turn;
     io_timer_init(&lobby->retry, lobby_retry);
     door->lobby = lobby;
+    publish_headers_by(door->shard, message_headers, door);
 }
 
 void amqp_lobby_destroy(struct amqp_door *door)

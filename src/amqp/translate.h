@@ -49,6 +49,11 @@ int amqp_translate_in(struct amqp_translator *t, struct slice raw,
 struct exchange_header *amqp_headers_canonical(struct slice table, struct arena *arena,
                                                uint32_t *out_count);
 
+// Those of a message that lies in a queue. Names are the message's, or valid until the next call.
+struct exchange_header *amqp_translate_headers(struct amqp_translator *t,
+                                               const struct message *message, struct arena *arena,
+                                               uint32_t *out_count);
+
 // A TTL from its text: 0 .. ten years in ms. ERR_INVALID with RabbitMQ's words in `why`.
 int amqp_expiration(struct slice text, int64_t *out_ms, char why[AMQP_WHY_MAX]);
 

@@ -40,6 +40,19 @@ static void table_of_record(const struct message *message, size_t max_bytes, str
     }
 }
 
+struct exchange_header *amqp_translate_headers(struct amqp_translator *t,
+                                               const struct message *message, struct arena *arena,
+                                               uint32_t *out_count)
+{
+    struct amqp_properties p = {0};
+    struct slice raw = message_header(message, AMQP_RECORD_HEADER);
+    if (raw.data != NULL && amqp_properties_read(raw, &p) == 0)
+        return amqp_headers_canonical(p.headers, arena, out_count);
+    buf_clear(&t->table);
+    table_of_record(message, t->table.max, &t->table);
+    return amqp_headers_canonical(buf_slice(&t->table), arena, out_count);
+}
+
 static struct slice write_out(struct amqp_translator *t, struct amqp_properties *p)
 {
     if (t->table.len > 0) {

@@ -53,6 +53,10 @@ static int letter_publish(struct shard *shard, const struct queue_facts *from,
     p.message.exchange = letter->exchange;
     p.message.routing_key = letter->keys_count > 0 ? letter->keys[0] : slice_cstr("");
     p.message.published_ms = io_wall_ms(shard->io);
+    const struct publisher *by = &shard->queues->publisher;
+    if (by->headers_of != NULL &&
+        exchange_wants_headers(shard_exchanges(shard), p.vhost, p.message.exchange))
+        p.headers = by->headers_of(by->headers_arg, &p.message, &p.headers_count);
     uint32_t queues = 0;
     return publish_add(shard, &p, receipt, &queues);
 }

@@ -425,6 +425,12 @@ int publish_add(struct shard *shard, const struct publish *publish, struct publi
     return 0;
 }
 
+void publish_headers_by(struct shard *shard, message_headers_fn *fn, void *arg)
+{
+    shard->queues->publisher.headers_of = fn;
+    shard->queues->publisher.headers_arg = arg;
+}
+
 // ---- life
 
 static bool batch_eq(const struct map_node *node, const void *key)

@@ -142,6 +142,11 @@ struct publish {
 // flights stay 0 when no queue takes the message.
 int publish_add(struct shard *shard, const struct publish *publish, struct publish_receipt *receipt,
                 uint32_t *out_queues);
+// What headers exchanges compare is the door's to read: of a message that no door publishes (a dead
+// letter) the shard asks. The answer is valid until the next one; NULL: it has none.
+typedef const struct exchange_header *message_headers_fn(void *arg, const struct message *message,
+                                                         uint32_t *out_count);
+void publish_headers_by(struct shard *shard, message_headers_fn *fn, void *arg);
 // The caller goes away: done will not run.
 void publish_receipt_cancel(struct shard *shard, struct publish_receipt *receipt);
 // The receipt covers as well what this shard has published to a queue (NULL: to any) and is under

@@ -38,6 +38,8 @@ struct publisher {
     struct route route;
     struct buf scratch;
     struct publish_stats stats;
+    message_headers_fn *headers_of; // NULL: there is no such door
+    void *headers_arg;
 };
 void publisher_init(struct publisher *p, uint64_t hash_seed);
 void publisher_fini(struct publisher *p, struct budget *budget);
