@@ -284,7 +284,7 @@ void amqp_consumer_start(struct amqp_channel *ch, const struct amqp_consume *con
     }
     c->source.queue = queue->id;
     c->source.counts = amqp_queue_tells_count(queue);
-    c->auto_delete = queue->auto_delete && queue->settings.expires_ms < 0; // else it lingers
+    c->auto_delete = queue->auto_delete && !queue_lingers(&queue->settings);
     c->no_ack = consume->no_ack;
     c->no_wait = consume->no_wait;
     if (!c->no_ack)

@@ -113,7 +113,7 @@ void queue_consumer_detach(struct queue_consumer *c)
         q->used_ns = queues_now_ns(q->queues);
         q->idle_since_ms = queues_now_ms(q->queues);
         q->left = true;
-        if (q->settings.auto_delete && q->settings.expires_ms < 0)
+        if (q->settings.auto_delete && !queue_lingers(&q->settings))
             queue_tell_unused(q);
     }
     queue_activate(q);

@@ -281,7 +281,7 @@ static void test_auto_delete_with_expires_lingers(void **state)
     (void)state;
     struct queue_settings s = rig_plain;
     s.auto_delete = true;
-    s.expires_ms = 5000;
+    s.expires_ms = 2 * QUEUE_LINGER_FROM_MS;
     declare_plain();
     rig_declare(1, true, 1, &s);
     rig_run_ms(rig, 2000);

@@ -265,8 +265,7 @@ static int64_t earlier(int64_t a, int64_t b)
 int64_t queue_unused_ms(const struct queue *queue)
 {
     const struct queue_settings *s = &queue->settings;
-    bool lingers = s->auto_delete && queue->left && s->expires_ms > QUEUE_LINGER_MS;
-    return lingers ? QUEUE_LINGER_MS : s->expires_ms;
+    return queue->left && queue_lingers(s) ? QUEUE_LINGER_MS : s->expires_ms;
 }
 
 // While nothing can expire, for want of memory or of letters that come home, no clock helps.

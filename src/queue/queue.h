@@ -81,6 +81,16 @@ struct queue_settings {     // follows the queue's arguments; constant for its l
     int64_t max_length, max_length_bytes; // -1: none; reserved
     int64_t retention_after_ack_ms;       // of settled records; 0: none
 };
+// An auto-delete queue goes with its last consumer. One that is to be kept without a consumer for
+// more than a minute (x-expires as well) lingers for a moment: Celery 5.6 takes each idle second
+// for a lost connection and makes its queue of results anew, 8 ms later; what came meanwhile would
+// be lost.
+#define QUEUE_LINGER_MS      1000
+#define QUEUE_LINGER_FROM_MS 60000
+static inline bool queue_lingers(const struct queue_settings *s)
+{
+    return s->auto_delete && s->expires_ms > QUEUE_LINGER_FROM_MS;
+}
 // name: for deaths; the logs, by level, are the caller's and outlive the queue. Settings are
 // copied.
 int queue_open(struct queues *queues, const struct uuid *id, struct slice name,

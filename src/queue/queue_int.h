@@ -141,10 +141,6 @@ struct queue {
     struct queue_stats counts; // the counters of it
 };
 
-// An auto-delete queue goes with its last consumer. One that has x-expires as well lingers for a
-// moment: Celery 5.6 takes each idle second for a lost connection and makes its queue of results
-// anew, 8 ms later, and what came meanwhile is lost on a server that is quick to delete.
-#define QUEUE_LINGER_MS 1000
 int64_t queue_unused_ms(const struct queue *queue); // how long without a consumer; -1: for ever
 
 // ---- handing out (dispatch.c)
