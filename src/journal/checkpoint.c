@@ -228,22 +228,15 @@ static int write_snapshot(struct checkpointer *c, uint64_t number, struct checkp
     return err;
 }
 
-static int write_checkpoint(struct checkpointer *c, unsigned slot, struct checkpoint_slot *next)
-{
-    int err = write_snapshot(c, next->sequence, &next->chain);        // step 3
-    return err != 0 ? err : slot_write(c->options.actor, slot, next); // step 4
-}
-
 static int install(struct checkpointer *c)
 {
     struct checkpoint_slot next = {.sequence = c->next_number++, .replay_lsn = c->replay_lsn};
+    int err = write_snapshot(c, next.sequence, &next.chain); // step 3
+    if (err != 0)
+        return err;
     // Always the slot that does not hold the checkpoint we would fall back to.
     unsigned slot = c->slot ^ 1;
-    int err = write_checkpoint(c, slot, &next);
-    // What it lets the journal recycle is worth more than the reserve, which is made again then.
-    if (err == ERR_NOSPACE &&
-        journal_reserve_give(c->options.actor, journal_dir(c->options.journal)))
-        err = write_checkpoint(c, slot, &next);
+    err = slot_write(c->options.actor, slot, &next); // step 4
     if (err != 0)
         return err;
     ASSERT(next.sequence > c->current.sequence);

@@ -8,9 +8,7 @@
 //
 // When there is no room the group waits, and with it every append: an urgent checkpoint is asked
 // for, and what it recycles lets the group go on. A disk too full for a new file is met by trying
-// again, since files will be recycled; from the first time on the journal is `starved`, which lets
-// nothing large in, so that what room is left (three quarters of the file in use, since the next
-// one is made early) is for deletions and checkpoints. A group that waits gets the reserve.
+// again, since files will be recycled.
 #include "base/assert.h"
 #include "base/bugs.h"
 #include "base/err.h"
@@ -85,9 +83,7 @@ static void make_next(struct journal *journal)
         size = journal->options.file_bytes; // else it would be made again and again
     files->making++;
     files->count++;
-    struct wal_job job = {.number = files->next_number++,
-                          .size_bytes = size,
-                          .last_resort = files->waiting && files->need_bytes <= WAL_RESERVE_BYTES};
+    struct wal_job job = {.number = files->next_number++, .size_bytes = size};
     wal_job_post(journal, WAL_MAKE, &job);
 }
 
@@ -113,27 +109,10 @@ void files_overflow(struct journal *journal)
     make_ahead(journal);
 }
 
-static void make_reserve(struct journal *journal)
-{
-    struct journal_files *files = &journal->files;
-    if (files->reserving || files->quiet || journal->failed != 0)
-        return;
-    files->reserving = true;
-    wal_job_post(journal, WAL_RESERVE, &(struct wal_job){0});
-}
-
 static void retry_fire(struct io_timer *timer)
 {
     struct journal *journal = CONTAINER_OF(timer, struct journal, files.retry);
     make_ahead(journal);
-    make_reserve(journal);
-}
-
-static void retry_later(struct journal *journal)
-{
-    struct io *io = journal->options.actor;
-    if (!io_timer_running(&journal->files.retry) && journal->failed == 0)
-        io_timer_start(io, &journal->files.retry, io_now_ns(io) + RETRY_NS);
 }
 
 // ---- room
@@ -189,8 +168,6 @@ int files_room(struct journal *journal, uint64_t len_bytes)
     ASSERT(len_bytes % IO_BLOCK == 0);
     while (!fits(journal, len_bytes)) {
         if (list_empty(&files->spares)) {
-            if (!files->waiting) // another try at once, and the reserve if it fails
-                io_timer_stop(journal->options.actor, &files->retry);
             files->waiting = true;
             files->need_bytes = WAL_GROUPS_AT + len_bytes;
             make_ahead(journal);
@@ -229,26 +206,12 @@ static void spare_add(struct journal *journal, const struct wal_job *job)
     file->size_bytes = job->size_bytes;
     ASSERT(list_empty(&files->spares) || file_of(files->spares.prev)->number < file->number);
     list_push_back(&files->spares, &file->link);
-    atomic_store(&journal->starved, false);
-}
-
-static void reserve_done(struct journal *journal, const struct wal_job *job)
-{
-    journal->files.reserving = false;
-    if (job->err == ERR_NOSPACE)
-        retry_later(journal);
 }
 
 void files_job_done(struct journal *journal, struct wal_job *job)
 {
     struct journal_files *files = &journal->files;
     list_remove(&job->link);
-    if (job->kind == WAL_RESERVE) {
-        reserve_done(journal, job);
-        mem_free(job);
-        files_quiesce(journal);
-        return;
-    }
     if (job->kind == WAL_MAKE) {
         ASSERT(files->making > 0);
         files->making--;
@@ -259,10 +222,10 @@ void files_job_done(struct journal *journal, struct wal_job *job)
         spare_add(journal, job);
     else
         files->count--; // a file that could not be recycled is left to the next start
-    if (job->err == ERR_NOSPACE && list_empty(&files->spares))
-        atomic_store(&journal->starved, true);
-    if (job->err != 0)
-        retry_later(journal);
+    if (job->err != 0 && !io_timer_running(&files->retry) && journal->failed == 0) {
+        struct io *io = journal->options.actor;
+        io_timer_start(io, &files->retry, io_now_ns(io) + RETRY_NS);
+    }
     mem_free(job);
     make_ahead(journal);
     tell_level(journal);
@@ -299,7 +262,6 @@ void files_recycle(struct journal *journal, uint64_t lsn)
     }
     files->level = 0; // still as full as before: then the next checkpoint is asked for at once
     tell_level(journal);
-    make_reserve(journal); // it may have been used
 }
 
 // ---- life

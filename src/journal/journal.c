@@ -225,11 +225,6 @@ void journal_destroy(struct journal *journal)
     mem_free(journal);
 }
 
-const char *journal_dir(const struct journal *journal)
-{
-    return journal->dir;
-}
-
 uint64_t journal_durable_lsn(const struct journal *journal)
 {
     return atomic_load_explicit(&journal->durable_lsn, memory_order_acquire);

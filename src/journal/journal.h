@@ -105,9 +105,6 @@ struct journal_barrier {
 void journal_barrier(struct journal_port *port, struct journal_barrier *barrier);
 uint64_t journal_port_bytes(
     const struct journal_port *port); // added and not yet done: what back-pressure looks at
-// The disk is too full for the journal's next file. What is large should not be added then: what
-// room there is, in the file in use and in the reserve, is for what makes room.
-bool journal_starved(const struct journal_port *port);
 
 // ---- life
 
@@ -167,11 +164,6 @@ void journal_start(struct journal *journal); // the actor begins to take submiss
 struct journal_port *journal_port_create(struct journal *journal, uint32_t index, struct io *shard);
 // What is still open is dropped and its done never runs: after a crash or a fatal error.
 void journal_port_destroy(struct journal_port *port);
-// Files of a full disk: beside the journal lies a file of reserved blocks. A group that finds no
-// room may take them as its next file, and a checkpoint may have them for what it writes: gives
-// them back to the file system. On the checkpointer's actor. False: there are none.
-bool journal_reserve_give(struct io *io, const char *dir);
-const char *journal_dir(const struct journal *journal);
 // Before the actors are stopped: no more files are made or recycled, and `done` is posted to
 // reply_to when journal and checkpointer owe each other no answer. They may then be stopped in any
 // order (what an actor still posts to a stopped one would reach freed memory).

@@ -98,11 +98,7 @@ struct wal_file {
     struct io_file *file; // the journal's actor opens it when it is needed
 };
 
-enum wal_job_kind { WAL_MAKE, WAL_RECYCLE, WAL_REMOVE, WAL_RESERVE };
-
-// The reserve, and the file that it becomes at need.
-#define WAL_RESERVE_NAME  "reserve"
-#define WAL_RESERVE_BYTES (UINT64_C(8) << 20)
+enum wal_job_kind { WAL_MAKE, WAL_RECYCLE, WAL_REMOVE };
 
 struct wal_job { // journal -> checkpointer's actor -> journal
     struct io_msg msg;
@@ -110,16 +106,12 @@ struct wal_job { // journal -> checkpointer's actor -> journal
     struct journal *journal;
     enum wal_job_kind kind;
     uint64_t number, old_number, salt, size_bytes;
-    bool last_resort; // WAL_MAKE: on a full disk, of the reserve
     int err;
 };
 
 // On any worker that may touch the directory. Each leaves a file that is there under its final name
 // or not at all.
 int wal_make(struct io *io, const char *dir, const struct wal_header *header);
-// The same of the reserve's blocks; ERR_NOSPACE when there are none.
-int wal_make_of_reserve(struct io *io, const char *dir, const struct wal_header *header);
-int wal_reserve(struct io *io, const char *dir, uint64_t size_bytes); // unless it is there
 int wal_recycle(struct io *io, const char *dir, const char *from_name,
                 const struct wal_header *header);
 void wal_path(const char *dir, const char *name, char out[JOURNAL_PATH_SIZE]);
@@ -142,7 +134,6 @@ struct journal_files {
     struct io *quiet_reply;
     struct io_msg *quiet_msg, quiesce_msg;
     struct io_timer retry;
-    bool reserving; // an order to make the reserve is under way
 };
 
 int files_start(struct journal *journal);
@@ -222,7 +213,6 @@ struct journal {
     _Atomic(bool) recycle_posted;
     struct io_msg recycle_msg;
     _Atomic(bool) overflow, overflow_posted;
-    _Atomic(bool) starved; // see journal_starved
     struct io_msg overflow_msg;
     struct io_msg start_msg, again_msg;
     bool again_posted;

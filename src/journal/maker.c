@@ -6,10 +6,6 @@
 // file its final name last: a name ending in .wal always has a whole header, whenever the machine
 // stopped.
 //
-// The reserve is a file of blocks that belong to nobody. A disk that is full when the journal needs
-// its next file, without which nothing can be deleted either, does not stop it: the reserve becomes
-// that file.
-//
 // Runs on the checkpointer's actor while the journal writes, and on the opening worker at the
 // start.
 #include <stdio.h>
@@ -58,7 +54,6 @@ static int fill(struct io_file *file, const struct wal_header *header)
     return err;
 }
 
-// What lies under its temporary name already is taken for it.
 int wal_make(struct io *io, const char *dir, const struct wal_header *header)
 {
     ASSERT(header->size_bytes % IO_BLOCK == 0);
@@ -83,38 +78,6 @@ int wal_make(struct io *io, const char *dir, const struct wal_header *header)
     else
         (void)io_remove(io, temporary); // at the latest the next start does it
     return err;
-}
-
-int wal_make_of_reserve(struct io *io, const char *dir, const struct wal_header *header)
-{
-    char reserve[JOURNAL_PATH_SIZE], temporary[JOURNAL_PATH_SIZE];
-    wal_path(dir, WAL_RESERVE_NAME, reserve);
-    wal_number_path(dir, header->number, ".new", temporary);
-    int err = io_rename(io, reserve, temporary);
-    if (err != 0)
-        return err == ERR_NOT_FOUND ? ERR_NOSPACE : err;
-    return wal_make(io, dir, header);
-}
-
-int wal_reserve(struct io *io, const char *dir, uint64_t size_bytes)
-{
-    char path[JOURNAL_PATH_SIZE];
-    wal_path(dir, WAL_RESERVE_NAME, path);
-    struct io_file *file = NULL;
-    int err = io_open(io, path, IO_CREATE | IO_WRITE, &file);
-    if (err == 0)
-        err = io_reserve(file, 0, size_bytes);
-    io_file_close(file);
-    if (err != 0)
-        (void)io_remove(io, path); // half a reserve is none
-    return err;
-}
-
-bool journal_reserve_give(struct io *io, const char *dir)
-{
-    char path[JOURNAL_PATH_SIZE];
-    wal_path(dir, WAL_RESERVE_NAME, path);
-    return io_remove(io, path) == 0;
 }
 
 static int rewrite_header(struct io *io, const char *path, const struct wal_header *header)
@@ -165,12 +128,6 @@ static void job_done(struct io_msg *msg) // on the journal's actor
     files_job_done(job->journal, job);
 }
 
-static uint64_t reserve_bytes(const struct journal *journal)
-{
-    uint64_t file_bytes = journal->options.file_bytes;
-    return file_bytes < WAL_RESERVE_BYTES ? file_bytes : WAL_RESERVE_BYTES;
-}
-
 static void job_run(struct io_msg *msg) // on the checkpointer's actor
 {
     struct wal_job *job = CONTAINER_OF(msg, struct wal_job, msg);
@@ -188,13 +145,6 @@ static void job_run(struct io_msg *msg) // on the checkpointer's actor
     switch (job->kind) {
     case WAL_MAKE:
         job->err = wal_make(io, journal->dir, &header);
-        if (job->err == ERR_NOSPACE && job->last_resort) {
-            header.size_bytes = job->size_bytes = reserve_bytes(journal);
-            job->err = wal_make_of_reserve(io, journal->dir, &header);
-        }
-        break;
-    case WAL_RESERVE:
-        job->err = wal_reserve(io, journal->dir, reserve_bytes(journal));
         break;
     case WAL_RECYCLE:
         job->err = wal_recycle(io, journal->dir, name, &header);

@@ -36,11 +36,6 @@ uint64_t journal_bundle_max(uint64_t file_bytes)
     return (file_bytes - WAL_GROUPS_AT) / 2;
 }
 
-bool journal_starved(const struct journal_port *port)
-{
-    return atomic_load_explicit(&port->journal->starved, memory_order_relaxed);
-}
-
 struct journal_port *journal_port_create(struct journal *journal, uint32_t index, struct io *shard)
 {
     ASSERT(index < journal->options.ports_count);
