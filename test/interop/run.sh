@@ -19,8 +19,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 kafka_clients="kcat librdkafka java kafka-python confluent-kafka-python franz-go kafkajs"
 amqp_clients="amqp-tools pika py-amqp kombu aio-pika amqplib amqp091-go amqp-java"
-amqp_suites="suite-amqplib suite-kombu suite-py-amqp suite-amqp091-go celery-4.4 celery-5.2 celery-5.3 celery-5.4 celery-5.5 celery-5.6 celery-5.7 celery-kills suite-celery"
-kafka= amqp= peer= jobs=3 keep=0 names=
+amqp_suites="suite-amqplib suite-kombu suite-py-amqp suite-amqp091-go celery-4.4 celery-5.2 celery-5.3 celery-5.4 celery-5.5 celery-5.6 celery-5.7 celery-kills celery-flower suite-celery"
+kafka= amqp= http= peer= jobs=3 keep=0 names=
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -70,7 +70,7 @@ start_weir() {
     local i port=5672 # alone it means ::1 as well, which a suite wants
     [ -x "$top/weir" ] || { echo "no $top/weir: run make first" >&2; exit 1; }
     ! taken $port || port=127.0.0.1:0
-    "$top/weir" serve --data "$run/data" --kafka 127.0.0.1:0 --amqp $port --addr-file "$run/addr" >"$run/weir.log" 2>&1 &
+    "$top/weir" serve --data "$run/data" --kafka 127.0.0.1:0 --amqp $port --http 127.0.0.1:0 --addr-file "$run/addr" >"$run/weir.log" 2>&1 &
     server=$!
     for ((i = 0; i < 200; i++)); do
         [ -s "$run/addr" ] && break
@@ -79,6 +79,7 @@ start_weir() {
     done
     kafka=$(sed -n 's/^kafka=//p' "$run/addr")
     amqp=$(sed -n 's/^amqp=127/127/p' "$run/addr")
+    http=$(sed -n 's/^http=//p' "$run/addr")
     [ -n "$kafka" ] && [ -n "$amqp" ] || { echo 'weir wrote no kafka= and amqp= into its address file in 10 s' >&2; exit 1; }
 }
 
@@ -105,7 +106,7 @@ run_one() {
     suite-*) script=$here/$name.sh ;;
     celery-*) script=$here/celery/run.sh ;;
     esac
-    INTEROP_NAME=$name bash "$script" "$address" "$run/work/$name" >"$run/$name.result" 2>"$run/$name.err"
+    INTEROP_NAME=$name INTEROP_HTTP=$http bash "$script" "$address" "$run/work/$name" >"$run/$name.result" 2>"$run/$name.err"
     echo "  $name: $(cut -f1 "$run/$name.result" | sort | uniq -c | awk '{ printf "%s %s  ", $1, $2 }')"
 }
 
@@ -130,7 +131,7 @@ if [ -n "$peer" ]; then start_peer; elif [ -z "$kafka$amqp" ]; then start_weir; 
 [ -n "$kafka" ] || kafka_clients=
 [ -n "$amqp" ] || { amqp_clients=; amqp_suites=; }
 echo "clients against ${kafka:+kafka $kafka }${amqp:+amqp $amqp}"
-export run here kafka amqp amqp_clients amqp_suites
+export run here kafka amqp http amqp_clients amqp_suites
 export -f run_one
 # shellcheck disable=SC2086
 clients=$(of $kafka_clients $amqp_clients) suites=$(of $amqp_suites)
