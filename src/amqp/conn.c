@@ -135,6 +135,8 @@ static int64_t conn_deadline(const struct amqp_conn *conn)
 // lowest rate, looked at from mark to mark.
 static void conn_mark_input(struct amqp_conn *conn, int64_t now)
 {
+    if (conn->state > AMQP_CONN_OPEN)
+        return; // the mark stands where its end began: AMQP_DISCARD_BYTES
     conn->marked_ns = now;
     conn->marked_bytes = conn->bytes_in;
 }

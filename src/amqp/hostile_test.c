@@ -240,6 +240,45 @@ static void test_contents_that_lie(void **state)
 }
 
 // Sizes that no message has are refused by the channel, and what follows them is passed over.
+static size_t say_all(struct peer *peer, const uint8_t *data, size_t len)
+{
+    rig_raw_send(&peer->raw, data, len);
+    while (peer->raw.out_at < len && !peer->raw.ended)
+        rig_run(peer->rig, 200000);
+    return len;
+}
+
+// How much a connection that ends may still say does not depend on how its frames fall into reads:
+// here every other read ends within one.
+static void test_much_behind_the_end(void **state)
+{
+    (void)state;
+    enum { PART = 120000, MOST = 40 << 20 };
+    struct rig rig;
+    struct peer peer;
+    struct buf frame;
+    uint8_t *part = mem_zalloc(PART);
+    size_t said = 0;
+    buf_init(&frame, 1 << 20);
+    put_frame(&frame, AMQP_FRAME_BODY, 1, part, PART);
+    rig_init(&rig);
+    peer_open(&rig, &peer, 1);
+    put_publish(&peer.out, 1, "k");
+    put_header(&peer.out, 1, 10);
+    put_frame(&peer.out, AMQP_FRAME_BODY, 1, part, 100);
+    peer_flush(&peer, 1000000);
+    while (!peer.raw.ended && said < MOST) {
+        said += say_all(&peer, frame.data, PART / 2);
+        said += say_all(&peer, frame.data + PART / 2, frame.len - PART / 2);
+    }
+    assert_true(peer.raw.ended);
+    assert_true(said >= AMQP_DISCARD_BYTES);
+    buf_fini(&frame);
+    mem_free(part);
+    peer_close(&peer);
+    rig_fini(&rig);
+}
+
 static void test_sizes_out_of_bounds(void **state)
 {
     (void)state;
@@ -363,6 +402,7 @@ int main(void)
         cmocka_unit_test_teardown(test_bad_frames, teardown),
         cmocka_unit_test_teardown(test_hundreds_of_nested_tables, teardown),
         cmocka_unit_test_teardown(test_contents_that_lie, teardown),
+        cmocka_unit_test_teardown(test_much_behind_the_end, teardown),
         cmocka_unit_test_teardown(test_sizes_out_of_bounds, teardown),
         cmocka_unit_test_teardown(test_bodies_that_stop, teardown),
         cmocka_unit_test_teardown(test_answers_never_read, teardown),
