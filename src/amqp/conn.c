@@ -265,8 +265,8 @@ static void conn_free(struct amqp_conn *conn, bool gone)
     ASSERT(conn->door->conns_count > 0);
     conn->door->conns_count--;
     mem_free(conn->channels);
-    mem_free((void *)(uintptr_t)conn->vhost.data);
-    mem_free((void *)(uintptr_t)conn->user.data);
+    slice_free(conn->vhost);
+    slice_free(conn->user);
     mem_free(conn);
 }
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "amqp/conn.h"
-#include "base/mem.h"
 #include "base/version.h"
 #include "node/queues.h"
 
@@ -142,11 +141,6 @@ static uint8_t can_of(struct slice client_properties)
             v.number != 0)
             can |= names[i].can;
     return can;
-}
-
-static struct slice slice_dup(struct slice s)
-{
-    return slice_of(mem_dup(s.data, s.len + (s.len == 0)), s.len);
 }
 
 static void start_ok(struct amqp_conn *conn, const struct amqp_connection_start_ok *m)

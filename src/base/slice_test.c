@@ -48,12 +48,30 @@ static void cut_to_fit(void **state)
     assert_string_equal(out, "four");
 }
 
+static void copies(void **state)
+{
+    (void)state;
+    struct slice text = slice_cstr("text");
+    struct slice copy = slice_dup(text), empty = slice_dup(slice_cstr(""));
+    assert_true(slice_eq(copy, text));
+    assert_ptr_not_equal(copy.data, text.data);
+    assert_non_null(empty.data);
+    assert_null(slice_dup(SLICE_NULL).data);
+    assert_true(slice_same(empty, SLICE_NULL));
+    assert_false(slice_same(copy, SLICE_NULL));
+    assert_false(slice_same(copy, slice_cstr("text!")));
+    slice_free(copy);
+    slice_free(empty);
+    slice_free(SLICE_NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(null_equals_only_null),
         cmocka_unit_test(bytewise_shorter_first),
         cmocka_unit_test(cut_to_fit),
+        cmocka_unit_test(copies),
     };
     return cmocka_run_group_tests_name("slice", tests, NULL, NULL);
 }

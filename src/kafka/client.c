@@ -38,7 +38,7 @@ static void client_free(struct kafka_client *client)
 {
     buf_fini(&client->out);
     mem_free(client->frame);
-    mem_free((void *)(uintptr_t)client->options.client_id.data);
+    slice_free(client->options.client_id);
     mem_free(client);
 }
 
@@ -224,8 +224,7 @@ int kafka_client_open(const struct kafka_client_options *options, struct kafka_c
         client->options.frame_max_bytes = FRAME_MAX_DEFAULT;
     if (client->options.arena_max_bytes == 0)
         client->options.arena_max_bytes = ARENA_MAX_DEFAULT;
-    if (options->client_id.data != NULL)
-        client->options.client_id.data = mem_dup(options->client_id.data, options->client_id.len);
+    client->options.client_id = slice_dup(options->client_id);
     client->sock = sock;
     client->due.run = client_due;
     list_init(&client->calls);

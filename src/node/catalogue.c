@@ -54,7 +54,7 @@ static struct change *change_new(enum change_kind kind, struct node_call *call, 
 
 static void topic_free(struct topic *topic)
 {
-    mem_free((void *)(uintptr_t)topic->name.data);
+    slice_free(topic->name);
     topic->name = SLICE_NULL;
     config_overrides_fini(&topic->overrides);
 }
@@ -227,7 +227,7 @@ static const struct topic *topic_named(struct change *c)
 static void topic_copy(struct topic *to, const struct topic *from)
 {
     *to = *from;
-    to->name = slice_of(mem_dup(from->name.data, from->name.len), from->name.len);
+    to->name = slice_dup(from->name);
     config_overrides_copy(&to->overrides, &from->overrides);
 }
 
@@ -314,7 +314,7 @@ static void create_begin(struct change *c)
     uint8_t random[16];
     io_random(shard->io, random, sizeof random);
     uuid_from_random(random, &c->after.id);
-    c->after.name = slice_of(mem_dup(r->name.data, r->name.len), r->name.len);
+    c->after.name = slice_dup(r->name);
     c->after.partitions_count = (uint32_t)wanted;
     c->after.created_ms = io_wall_ms(shard->io);
     r->id = c->after.id;

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/mem.h"
 #include "node/config.h"
 #include "node/node_int.h"
 
@@ -134,7 +133,7 @@ static void test_topic_record(void **state)
     assert_int_equal(back.partitions_count, 12);
     assert_int_equal(back.created_ms, 1234);
     assert_string_equal(config_override_get(&back.overrides, "retention.ms"), "-1");
-    mem_free((void *)(uintptr_t)back.name.data);
+    slice_free(back.name);
     config_overrides_fini(&back.overrides);
     for (size_t len = 1; len < b.len; len++) // cut anywhere: refused, nothing leaks
         assert_int_equal(topic_record_get(slice_of(b.data, len), &back), ERR_CORRUPT);

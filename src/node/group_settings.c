@@ -9,7 +9,6 @@
 //   OFFSET SIZE FIELD
 //   0      1    version = 1
 //   1      2    settings count; then each: le16 name length, le16 value length, name, value
-#include <string.h>
 
 #include "base/assert.h"
 #include "base/err.h"
@@ -41,7 +40,7 @@ static void settings_remove(struct shard *shard, struct group_settings *g)
 {
     map_remove(&shard->group_settings, &g->node);
     config_overrides_fini(&g->overrides);
-    mem_free((void *)(uintptr_t)g->name.data);
+    slice_free(g->name);
     mem_free(g);
 }
 
@@ -74,7 +73,7 @@ void group_settings_set(struct shard *shard, struct slice group,
     if (overrides->count == 0)
         return;
     struct group_settings *g = mem_zalloc(sizeof *g);
-    g->name = slice_of(mem_dup(group.data, group.len), group.len);
+    g->name = slice_dup(group);
     config_overrides_copy(&g->overrides, overrides);
     map_insert(&shard->group_settings, &g->node, map_hash(&shard->group_settings, g->name));
 }

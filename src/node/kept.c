@@ -24,21 +24,11 @@ void kept_init(struct kept_records *kept, uint64_t hash_seed)
     map_init(&kept->records, kept_eq, hash_seed);
 }
 
-static struct slice kept_dup(struct slice s)
-{
-    return slice_of(mem_dup(s.data, s.len), s.len);
-}
-
-static void kept_value_free(struct kept_record *k)
-{
-    mem_free((void *)(uintptr_t)k->value.data);
-}
-
 static void kept_free(struct kept_records *kept, struct kept_record *k)
 {
     map_remove(&kept->records, &k->node);
-    kept_value_free(k);
-    mem_free((void *)(uintptr_t)k->key.data);
+    slice_free(k->value);
+    slice_free(k->key);
     mem_free(k);
 }
 
@@ -75,11 +65,11 @@ void kept_put(struct kept_records *kept, const struct state_record *record)
     if (k == NULL) {
         k = mem_zalloc(sizeof *k);
         k->kind = record->kind;
-        k->key = kept_dup(record->key);
+        k->key = slice_dup(record->key);
         map_insert(&kept->records, &k->node, kept_hash(kept, k->kind, k->key));
     }
-    kept_value_free(k);
-    k->value = kept_dup(record->value);
+    slice_free(k->value);
+    k->value = slice_dup(record->value);
 }
 
 int kept_each(const struct kept_records *kept, uint8_t kind,

@@ -14,7 +14,6 @@
 // if_empty and if_unused look at the queue when it is asked; what comes after that goes with it.
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/assert.h"
 #include "base/err.h"
@@ -30,7 +29,7 @@ static void work_free(struct queue_work *w)
     for (struct list *it = list_pop_front(&w->bare); it != NULL; it = list_pop_front(&w->bare))
         mem_free(CONTAINER_OF(it, struct bare, link));
     mem_free(w->baring);
-    mem_free((void *)(uintptr_t)w->topic.name.data);
+    slice_free(w->topic.name);
     config_overrides_fini(&w->topic.overrides);
     mem_free(w->broadcast.calls);
     mem_free(w);

@@ -198,7 +198,7 @@ static void queue_levels(struct queue_check *c, const struct kept_record *k,
     if (topic.partitions_count != f->levels)
         fault(c, "queue %s has %u levels, its topic %u partitions", text_of(k->key).text, f->levels,
               topic.partitions_count);
-    mem_free((void *)(uintptr_t)topic.name.data);
+    slice_free(topic.name);
     config_overrides_fini(&topic.overrides);
 }
 

@@ -3,11 +3,9 @@
 // What is checked of a change to queues, exchanges and bindings on shard 0, and what is written
 // down of it.
 #include <stdio.h>
-#include <string.h>
 
 #include "base/assert.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "node/queue_delay.h"
 #include "node/queue_work.h"
 
@@ -19,11 +17,6 @@ static int memory_take(struct shard *shard, size_t cost)
 }
 
 // ---- checks: queues
-
-static bool same_bytes(struct slice a, struct slice b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
 
 static bool vhost_ok(struct queue_work *w, struct slice vhost)
 {
@@ -50,7 +43,7 @@ static bool queue_open_to(struct queue_work *w, const struct queue_facts *facts)
 static bool queue_equal(const struct queue_facts *a, const struct queue_facts *b)
 {
     return a->durable == b->durable && a->exclusive == b->exclusive &&
-           a->auto_delete == b->auto_delete && same_bytes(a->arguments, b->arguments);
+           a->auto_delete == b->auto_delete && slice_same(a->arguments, b->arguments);
 }
 
 // An existing topic becomes the queue's log.
@@ -92,10 +85,9 @@ static bool topic_prepare(struct queue_work *w)
     ASSERT(topic_name_check(slice_cstr(name)) == 0);
     if (there != NULL)
         return topic_take(w, there);
-    size_t len = strlen(name);
     w->topic = (struct topic){
         .id = w->queue.id,
-        .name = slice_of(mem_dup(name, len), len),
+        .name = slice_dup(slice_cstr(name)),
         .partitions_count = w->queue.levels,
         .created_ms = w->queue.created_ms,
         .queue = true,
@@ -267,7 +259,7 @@ static bool exchange_equal(const struct exchange *a, const struct exchange *b)
 {
     return a->type == b->type && a->durable == b->durable && a->auto_delete == b->auto_delete &&
            a->internal == b->internal && a->delayed == b->delayed &&
-           same_bytes(a->arguments, b->arguments);
+           slice_same(a->arguments, b->arguments);
 }
 
 static void exchange_write(struct queue_work *w)

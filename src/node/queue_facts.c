@@ -2,7 +2,6 @@
 //
 // A shard's replica of what queues and exchanges there are. Changes come from queue_changes.c
 // (while running) and queue_restore.c (before).
-#include <string.h>
 
 #include "base/assert.h"
 #include "base/err.h"
@@ -171,13 +170,7 @@ static void facts_free(struct queue_facts *f)
     const struct slice owned[] = {f->vhost, f->name, f->arguments, f->settings.dead_exchange,
                                   f->settings.dead_key};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
-        mem_free((void *)(uintptr_t)owned[i].data);
-}
-
-// Null stays null.
-static struct slice slice_copy(struct slice from)
-{
-    return from.data == NULL ? SLICE_NULL : slice_of(mem_dup(from.data, from.len), from.len);
+        slice_free(owned[i]);
 }
 
 struct queue_entry *queue_entry_add(struct shard *shard, const struct queue_facts *facts)
@@ -191,11 +184,11 @@ struct queue_entry *queue_entry_add(struct shard *shard, const struct queue_fact
     e->facts = *facts;
     e->facts.hidden = slice_eq_cstr(facts->vhost, DELAY_VHOST);
     r->hidden += e->facts.hidden;
-    e->facts.vhost = slice_copy(facts->vhost);
-    e->facts.name = slice_copy(facts->name);
-    e->facts.arguments = slice_copy(facts->arguments);
-    e->facts.settings.dead_exchange = slice_copy(facts->settings.dead_exchange);
-    e->facts.settings.dead_key = slice_copy(facts->settings.dead_key);
+    e->facts.vhost = slice_dup(facts->vhost);
+    e->facts.name = slice_dup(facts->name);
+    e->facts.arguments = slice_dup(facts->arguments);
+    e->facts.settings.dead_exchange = slice_dup(facts->settings.dead_exchange);
+    e->facts.settings.dead_key = slice_dup(facts->settings.dead_key);
     map_insert(&r->by_name, &e->by_name, name_hash(r, e->facts.vhost, e->facts.name));
     map_insert(&r->by_id, &e->by_id, map_hash(&r->by_id, slice_of(e->facts.id.bytes, 16)));
     ASSERT(r->by_id.count == r->by_name.count);

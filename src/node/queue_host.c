@@ -3,7 +3,6 @@
 // A shard's own queues: the room (queue/queue.h) between the catalogue, which says what queues
 // there are, the logs, and the rest of the node. Here also: where a dead letter goes, and what
 // becomes of a queue that nobody uses.
-#include <string.h>
 
 #include "base/assert.h"
 #include "base/err.h"
@@ -84,19 +83,14 @@ static void dead_letter(void *arg, struct queue *queue, struct queue_letter *let
 static void deletion_free(struct unused_deletion *d)
 {
     list_remove(&d->link);
-    mem_free((void *)(uintptr_t)d->change.queue.vhost.data);
-    mem_free((void *)(uintptr_t)d->change.queue.name.data);
+    slice_free(d->change.queue.vhost);
+    slice_free(d->change.queue.name);
     mem_free(d);
 }
 
 static void deletion_done(struct queue_change *change)
 {
     deletion_free(CONTAINER_OF(change, struct unused_deletion, change));
-}
-
-static struct slice slice_dup(struct slice s)
-{
-    return slice_of(mem_dup(s.data, s.len), s.len);
 }
 
 // Who begins to use it meanwhile keeps it: the room will say again when it is unused.

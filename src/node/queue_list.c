@@ -28,16 +28,6 @@ struct queue_list {
     void *arg;
 };
 
-static struct slice copy(struct slice s)
-{
-    return s.data != NULL ? slice_of(mem_dup(s.data, s.len), s.len) : SLICE_NULL;
-}
-
-static void copy_free(struct slice s)
-{
-    mem_free((void *)(uintptr_t)s.data);
-}
-
 static bool item_add(void *arg, const struct queue_facts *facts)
 {
     struct queue_list *list = arg;
@@ -52,8 +42,8 @@ static bool item_add(void *arg, const struct queue_facts *facts)
     struct queue_listed *item = &list->items[list->count++];
     *item = (struct queue_listed){
         .id = facts->id,
-        .vhost = copy(facts->vhost),
-        .name = copy(facts->name),
+        .vhost = slice_dup(facts->vhost),
+        .name = slice_dup(facts->name),
         .settings = facts->settings,
         .durable = facts->durable,
         .exclusive = facts->exclusive,
@@ -61,8 +51,8 @@ static bool item_add(void *arg, const struct queue_facts *facts)
         .levels = facts->levels,
         .created_ms = facts->created_ms,
     };
-    item->settings.dead_exchange = copy(facts->settings.dead_exchange);
-    item->settings.dead_key = copy(facts->settings.dead_key);
+    item->settings.dead_exchange = slice_dup(facts->settings.dead_exchange);
+    item->settings.dead_key = slice_dup(facts->settings.dead_key);
     return true;
 }
 
@@ -131,10 +121,10 @@ void queue_list_free(struct queue_list *list)
     if (list == NULL)
         return;
     for (size_t i = 0; i < list->count; i++) {
-        copy_free(list->items[i].vhost);
-        copy_free(list->items[i].name);
-        copy_free(list->items[i].settings.dead_exchange);
-        copy_free(list->items[i].settings.dead_key);
+        slice_free(list->items[i].vhost);
+        slice_free(list->items[i].name);
+        slice_free(list->items[i].settings.dead_exchange);
+        slice_free(list->items[i].settings.dead_key);
     }
     mem_free(list->items);
     mem_free(list);

@@ -84,7 +84,7 @@ static int apply_topic(struct node *node, const struct state_record *r)
         // Replay begins before the snapshot's cut. If the name belongs to a topic made later, this
         // one was deleted before that, and the record that says so is still to come.
         if (topic_by_name(shard, topic.name) != NULL) {
-            mem_free((void *)(uintptr_t)topic.name.data);
+            slice_free(topic.name);
             config_overrides_fini(&topic.overrides);
             continue;
         }

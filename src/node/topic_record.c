@@ -13,11 +13,9 @@
 //   17     n    name
 //   …           per override: u16 name length, u16 value length, name, value
 #include <stdio.h>
-#include <string.h>
 
 #include "base/assert.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "node/node_int.h"
 
 #define TOPIC_RECORD_VERSION 1
@@ -88,7 +86,7 @@ int topic_record_get(struct slice value, struct topic *out)
         config_overrides_fini(&t.overrides);
         return ERR_CORRUPT;
     }
-    t.name = slice_of(mem_dup(t.name.data, t.name.len), t.name.len);
+    t.name = slice_dup(t.name);
     t.id = out->id;
     *out = t;
     return 0;

@@ -152,7 +152,7 @@ void topic_entry_remove(struct shard *shard, struct topic_entry *entry)
     ASSERT(entry_by_name(shard, entry->topic.name) == entry);
     map_remove(&shard->topics_by_name, &entry->by_name);
     map_remove(&shard->topics_by_id, &entry->by_id);
-    mem_free((void *)(uintptr_t)entry->topic.name.data);
+    slice_free(entry->topic.name);
     config_overrides_fini(&entry->topic.overrides);
     mem_free(entry);
 }
@@ -218,7 +218,7 @@ void topic_partitions_make(struct shard *shard, const struct topic *topic, uint3
 void topic_make(struct shard *shard, const struct topic *topic)
 {
     struct topic copy = *topic;
-    copy.name = slice_of(mem_dup(topic->name.data, topic->name.len), topic->name.len);
+    copy.name = slice_dup(topic->name);
     config_overrides_copy(&copy.overrides, &topic->overrides);
     struct topic_entry *e = topic_entry_add(shard, &copy);
     topic_partitions_make(shard, &e->topic, 0);

@@ -35,11 +35,6 @@ int exchange_type_by_name(struct slice name, enum exchange_type *out)
     return ERR_NOT_FOUND;
 }
 
-bool bytes_eq(struct slice a, struct slice b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 // Copies to *at, which moves on.
 static struct slice bytes_put(uint8_t **at, struct slice from)
 {
@@ -54,29 +49,29 @@ static struct slice bytes_put(uint8_t **at, struct slice from)
 
 static bool vhost_eq(const struct map_node *node, const void *key)
 {
-    return bytes_eq(CONTAINER_OF(node, struct exchange_vhost, node)->name,
-                    *(const struct slice *)key);
+    return slice_same(CONTAINER_OF(node, struct exchange_vhost, node)->name,
+                      *(const struct slice *)key);
 }
 
 static bool exchange_eq(const struct map_node *node, const void *key)
 {
-    return bytes_eq(CONTAINER_OF(node, struct exchange_node, node)->facts.name,
-                    *(const struct slice *)key);
+    return slice_same(CONTAINER_OF(node, struct exchange_node, node)->facts.name,
+                      *(const struct slice *)key);
 }
 
 static bool queue_eq(const struct map_node *node, const void *key)
 {
-    return bytes_eq(CONTAINER_OF(node, struct exchange_queue, node)->name,
-                    *(const struct slice *)key);
+    return slice_same(CONTAINER_OF(node, struct exchange_queue, node)->name,
+                      *(const struct slice *)key);
 }
 
 static bool binding_eq(const struct map_node *node, const void *key)
 {
     const struct exchange_binding *a = &CONTAINER_OF(node, struct binding, node)->facts;
     const struct exchange_binding *b = key;
-    return a->to_exchange == b->to_exchange && bytes_eq(a->source, b->source) &&
-           bytes_eq(a->destination, b->destination) && bytes_eq(a->key, b->key) &&
-           bytes_eq(a->arguments, b->arguments);
+    return a->to_exchange == b->to_exchange && slice_same(a->source, b->source) &&
+           slice_same(a->destination, b->destination) && slice_same(a->key, b->key) &&
+           slice_same(a->arguments, b->arguments);
 }
 
 static uint64_t binding_hash(const struct exchange_vhost *v, const struct exchange_binding *b)
@@ -470,7 +465,7 @@ void exchanges_each(const struct exchanges *exchanges, struct slice vhost,
     MAP_FOR_SAFE (it, &exchanges->vhosts) {
         struct map_node *node = CONTAINER_OF(it, struct map_node, order);
         struct exchange_vhost *v = CONTAINER_OF(node, struct exchange_vhost, node);
-        if (vhost.data != NULL && !bytes_eq(v->name, vhost))
+        if (vhost.data != NULL && !slice_same(v->name, vhost))
             continue;
         if (!vhost_each(v, fn, arg))
             return;
@@ -496,7 +491,7 @@ void exchange_bindings_each(const struct exchanges *exchanges, struct slice vhos
     MAP_FOR_SAFE (it, &exchanges->vhosts) {
         struct map_node *node = CONTAINER_OF(it, struct map_node, order);
         struct exchange_vhost *v = CONTAINER_OF(node, struct exchange_vhost, node);
-        if (vhost.data != NULL && !bytes_eq(v->name, vhost))
+        if (vhost.data != NULL && !slice_same(v->name, vhost))
             continue;
         if (!vhost_bindings_each(v, fn, arg))
             return;

@@ -14,7 +14,7 @@ struct direct_key {
 
 static bool key_eq(const struct map_node *node, const void *key)
 {
-    return bytes_eq(CONTAINER_OF(node, struct direct_key, node)->key, *(const struct slice *)key);
+    return slice_same(CONTAINER_OF(node, struct direct_key, node)->key, *(const struct slice *)key);
 }
 
 void direct_init(struct map *keys, uint64_t seed)
@@ -44,7 +44,7 @@ void direct_add(struct map *keys, struct binding *binding)
 void direct_remove(struct map *keys, struct binding *binding)
 {
     struct direct_key *k = binding->place;
-    ASSERT(bytes_eq(k->key, binding->facts.key));
+    ASSERT(slice_same(k->key, binding->facts.key));
     list_remove(&binding->at);
     struct list *first = list_first(&k->bindings);
     if (first != NULL) { // the key's bytes are the binding's, which goes

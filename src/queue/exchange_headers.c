@@ -29,8 +29,8 @@ struct header_entry {
 
 static bool same_header(const struct exchange_header *a, const struct exchange_header *b)
 {
-    return bytes_eq(a->name, b->name) && (a->value.data == NULL) == (b->value.data == NULL) &&
-           bytes_eq(a->value, b->value);
+    return slice_same(a->name, b->name) && (a->value.data == NULL) == (b->value.data == NULL) &&
+           slice_same(a->value, b->value);
 }
 
 static bool header_eq(const struct map_node *node, const void *key)
@@ -172,8 +172,8 @@ static bool message_has(const struct routing *r, const struct exchange_header *w
 {
     for (uint32_t i = 0; i < r->headers_count; i++) {
         const struct exchange_header *h = &r->headers[i];
-        if (bytes_eq(h->name, wanted->name) &&
-            (wanted->value.data == NULL || bytes_eq(h->value, wanted->value)))
+        if (slice_same(h->name, wanted->name) &&
+            (wanted->value.data == NULL || slice_same(h->value, wanted->value)))
             return true;
     }
     return false;

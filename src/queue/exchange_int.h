@@ -93,8 +93,6 @@ struct exchanges {
     struct map vhosts;
 };
 
-// Slices of what strangers sent: null and empty are the same.
-bool bytes_eq(struct slice a, struct slice b);
 struct exchange_vhost *exchange_vhost_find(const struct exchanges *exchanges, struct slice vhost);
 struct exchange_node *exchange_node_find(const struct exchange_vhost *vhost, struct slice name);
 struct exchange_queue *exchange_queue_find(const struct exchange_vhost *vhost, struct slice name);

@@ -24,7 +24,7 @@ static bool word_eq(const struct map_node *node, const void *key)
 {
     const struct topic_node *n = CONTAINER_OF(node, struct topic_node, node);
     const struct word_key *k = key;
-    return n->parent == k->parent && bytes_eq(n->word, k->word);
+    return n->parent == k->parent && slice_same(n->word, k->word);
 }
 
 static uint64_t word_hash(const struct topic_trie *trie, const struct topic_node *parent,

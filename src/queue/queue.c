@@ -3,8 +3,6 @@
 // The life of a queue and of its levels.
 #include "queue/queue.h"
 
-#include <string.h>
-
 #include "queue/queue_int.h"
 
 // ---- life
@@ -12,8 +10,8 @@
 static void settings_copy(struct queue *q, const struct queue_settings *settings)
 {
     q->settings = *settings;
-    q->settings.dead_exchange = queue_dup(settings->dead_exchange);
-    q->settings.dead_key = queue_dup(settings->dead_key);
+    q->settings.dead_exchange = slice_dup(settings->dead_exchange);
+    q->settings.dead_key = slice_dup(settings->dead_key);
     if (q->queues->o.dead_letter == NULL)
         q->settings.dead_letter = false;
 }
@@ -76,7 +74,7 @@ int queue_open(struct queues *queues, const struct uuid *id, struct slice name,
     queue_init(q);
     q->queues = queues;
     q->id = *id;
-    q->name = queue_dup(name);
+    q->name = slice_dup(name);
     settings_copy(q, settings);
     q->durable = !log_in_memory(logs[0]);
     q->levels = mem_zalloc(levels * sizeof *q->levels);
@@ -126,9 +124,9 @@ void queue_free(struct queue *q)
     ASSERT(list_empty(&q->letters_sent));
     map_remove(&q->queues->by_id, &q->node);
     mem_free(q->levels);
-    queue_free_slice(&q->settings.dead_exchange);
-    queue_free_slice(&q->settings.dead_key);
-    queue_free_slice(&q->name);
+    slice_free(q->settings.dead_exchange);
+    slice_free(q->settings.dead_key);
+    slice_free(q->name);
     mem_free(q);
 }
 

@@ -196,8 +196,6 @@ struct queues {
 int64_t queues_now_ns(const struct queues *queues);
 int64_t queues_now_ms(const struct queues *queues);
 void queues_wake(struct queues *queues); // makes sure that another turn comes
-struct slice queue_dup(struct slice s);  // null stays null; free with queue_free_slice
-void queue_free_slice(struct slice *s);
 
 // ---- queue.c
 

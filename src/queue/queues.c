@@ -3,7 +3,6 @@
 // All queues of a shard: their life, and the turn's end, where everything happens that a queue
 // does: records are handed out, frames are journalled, logs give back. Calls from outside only note
 // what is to be done, so no callback runs inside one.
-#include <string.h>
 
 #include "queue/queue_int.h"
 
@@ -20,17 +19,6 @@ int64_t queues_now_ns(const struct queues *queues)
 int64_t queues_now_ms(const struct queues *queues)
 {
     return io_wall_ms(queues->shard);
-}
-
-struct slice queue_dup(struct slice s)
-{
-    return s.data == NULL ? SLICE_NULL : slice_of(mem_dup(s.data, s.len), s.len);
-}
-
-void queue_free_slice(struct slice *s)
-{
-    mem_free((void *)(uintptr_t)s->data); // the copy is ours: queue_dup made it
-    *s = SLICE_NULL;
 }
 
 static void wake_run(struct io_msg *msg)
