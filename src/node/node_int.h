@@ -289,8 +289,6 @@ uint64_t claim_queue(struct slice vhost, struct slice name); // its topic's
 struct queues *shard_queues(struct shard *shard);
 int queue_host_open(struct shard *shard, const struct queue_facts *facts);
 void queue_host_close(struct shard *shard, const struct uuid *id);
-int queue_host_stats(struct shard *shard, const struct uuid *id,
-                     struct queue_stats *out);                       // ERR_NOT_FOUND
 void queue_host_trimmed(struct shard *shard, const struct uuid *id); // by DeleteRecords
 // weir.retention.after.ack.ms of the queue's topic has changed.
 void queue_host_retention(struct shard *shard, const struct uuid *id, int64_t after_ack_ms);

@@ -11,7 +11,9 @@
 // change of its own, with its own claim, before the change that bared it is answered; a crash
 // between the two leaves it, without bindings, until it is bound and unbound again or deleted.
 //
-// if_empty and if_unused look at the queue when it is asked; what comes after that goes with it.
+// Whether a queue may be deleted (if_empty, if_unused, still_unused) is decided on its shard when
+// that is asked, and there in the same step the queue is doomed: who comes before is seen, who
+// comes after finds no queue, and what is published after goes with it.
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -116,12 +118,26 @@ void work_write(struct queue_work *w, uint8_t kind, struct slice key, const stru
 
 // ---- a queue's shard is asked for counts
 
+static int queue_may_go(const struct queue *queue, const struct queue_change *r,
+                        const struct queue_stats *stats)
+{
+    if ((r->if_unused && stats->consumers > 0) || (r->still_unused && !queue_unused(queue)))
+        return ERR_IN_USE;
+    return r->if_empty && stats->ready + stats->leased > 0 ? ERR_NOT_EMPTY : 0;
+}
+
 static void ask_run(struct node_call *call)
 {
     struct queue_work *w = CONTAINER_OF(call, struct queue_work, ask);
-    w->asked_err = queue_host_stats(call->to, &w->queue.id, &w->stats);
-    if (w->kind == QUEUE_DECLARE) // declared again is used
-        queue_touch(queue_by_id(shard_queues(call->to), &w->queue.id));
+    struct queue *queue = queue_by_id(shard_queues(call->to), &w->queue.id);
+    ASSERT(queue != NULL); // it cannot go while its name is claimed
+    queue_stats(queue, &w->stats);
+    if (w->kind == QUEUE_DECLARE)
+        queue_touch(queue); // declared again is used
+    else
+        w->asked_err = queue_may_go(queue, w->request, &w->stats);
+    if (w->kind == QUEUE_DELETE && w->asked_err == 0)
+        queue_doom(queue);
     node_call_reply(call);
 }
 

@@ -240,15 +240,10 @@ void queue_tombstone(struct queue_work *w)
 void queue_check_asked(struct queue_work *w)
 {
     struct queue_change *r = w->request;
-    ASSERT(w->asked_err == 0); // it cannot go while its name is claimed
     r->messages = w->stats.ready;
     r->consumers = w->stats.consumers;
-    if (w->kind == QUEUE_DECLARE)
-        work_end(w, 0);
-    else if (r->if_unused && w->stats.consumers > 0)
-        work_end(w, ERR_IN_USE);
-    else if (r->if_empty && w->stats.ready + w->stats.leased > 0)
-        work_end(w, ERR_NOT_EMPTY);
+    if (w->kind == QUEUE_DECLARE || w->asked_err != 0)
+        work_end(w, w->asked_err);
     else
         queue_tombstone(w);
 }

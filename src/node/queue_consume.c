@@ -173,7 +173,7 @@ static int queue_for(struct shard *shard, const struct uuid *id, uint64_t owner,
 {
     struct queue *queue = queue_by_id(shard_queues(shard), id);
     const struct queue_facts *facts = queue_facts_by_id(shard, id);
-    if (queue == NULL || facts == NULL)
+    if (queue == NULL || facts == NULL || queue_doomed(queue))
         return ERR_NOT_FOUND;
     if (facts->owner != 0 && facts->owner != owner)
         return ERR_RESOURCE_LOCKED;
@@ -268,12 +268,12 @@ static void do_fetch(struct shard *shard, struct queue_fetch *fetch)
 static void do_ask(struct shard *shard, struct queue_ask *ask)
 {
     struct queue *queue = queue_by_id(shard_queues(shard), &ask->id);
-    ask->err = queue != NULL ? 0 : ERR_NOT_FOUND;
-    if (queue != NULL && ask->touch)
+    ask->err = queue != NULL && !queue_doomed(queue) ? 0 : ERR_NOT_FOUND;
+    if (ask->err == 0 && ask->touch)
         queue_touch(queue);
-    if (queue != NULL && ask->purge)
+    if (ask->err == 0 && ask->purge)
         ask->purged = queue_purge(queue);
-    if (queue != NULL)
+    if (ask->err == 0)
         queue_stats(queue, &ask->stats);
     if (ask->from == ask->to)
         ask->done(ask);

@@ -93,7 +93,7 @@ static void deletion_done(struct queue_change *change)
     deletion_free(CONTAINER_OF(change, struct unused_deletion, change));
 }
 
-// Who begins to use it meanwhile keeps it: the room will say again when it is unused.
+// Who uses it meanwhile keeps it: the room will say again when it is unused.
 static void unused(void *arg, struct queue *queue)
 {
     struct shard *shard = arg;
@@ -106,7 +106,7 @@ static void unused(void *arg, struct queue *queue)
     d->change.queue.id = facts->id;
     d->change.queue.vhost = slice_dup(facts->vhost);
     d->change.queue.name = slice_dup(facts->name);
-    d->change.if_unused = true;
+    d->change.still_unused = true;
     d->change.by_id = true;
     d->change.done = deletion_done;
     list_push_back(&shard->queues->deletions, &d->link);
@@ -168,15 +168,6 @@ void queue_host_retention(struct shard *shard, const struct uuid *id, int64_t af
     struct queue *queue = queue_by_id(shard->queues->room, id);
     if (queue != NULL)
         queue_set_retention(queue, after_ack_ms);
-}
-
-int queue_host_stats(struct shard *shard, const struct uuid *id, struct queue_stats *out)
-{
-    struct queue *queue = queue_by_id(shard->queues->room, id);
-    if (queue == NULL)
-        return ERR_NOT_FOUND;
-    queue_stats(queue, out);
-    return 0;
 }
 
 // ---- life

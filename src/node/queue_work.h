@@ -30,7 +30,7 @@ struct queue_work {
     struct list bare;    // those that wait for it
     struct node_call ask;
     struct queue_stats stats;
-    int asked_err;
+    int asked_err; // why it may not be deleted
     struct node_broadcast broadcast;
 };
 
@@ -41,7 +41,8 @@ void work_refuse(struct queue_work *w, int err, const char *format, ...)
 void work_spread(struct queue_work *w);
 // Journals, then spreads. A null value: tombstone.
 void work_write(struct queue_work *w, uint8_t kind, struct slice key, const struct buf *value);
-void work_ask(struct queue_work *w); // its queue's counts; then queue_check_asked
+// Its queue's shard, for counts and whether it may go; then queue_check_asked.
+void work_ask(struct queue_work *w);
 // queue_checks.c: with the claims; ends with one of the above
 void work_check(struct queue_work *w);
 void queue_check_asked(struct queue_work *w);

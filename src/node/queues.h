@@ -87,6 +87,7 @@ struct queue_change {
     bool take_topic;
     bool internal;            // the node's own queue
     bool if_unused, if_empty; // DELETE
+    bool still_unused;        // DELETE: as the room has said (queue_unused)
     bool by_id;               // DELETE: queue.id must still be the one of that name (else 0)
     // out
     int err;

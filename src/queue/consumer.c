@@ -67,6 +67,7 @@ int queue_consumer_attach(struct queue *queue, struct queue_consumer *c)
     c->granted = c->back = 0;
     c->place = 0;
     queue->consumers++;
+    queue->expired = false;
     queue->exclusive = c->exclusive;
     if (queue->settings.single_active && queue->single == NULL)
         queue->single = c;

@@ -330,6 +330,7 @@ uint32_t queue_run(struct queue *q)
     if (q->settings.expires_ms >= 0 && q->consumers == 0 &&
         now_ns >= q->used_ns + queue_unused_ms(q) * NS_PER_MS) {
         q->used_ns = now_ns; // asked again, should nobody delete it
+        q->expired = true;
         queue_tell_unused(q);
     }
     queue_timer_set(q, now_ns);

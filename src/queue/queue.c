@@ -207,6 +207,25 @@ void queue_set_retention(struct queue *queue, int64_t retention_after_ack_ms)
 void queue_touch(struct queue *queue)
 {
     queue->used_ns = queues_now_ns(queue->queues);
+    queue->expired = false;
+}
+
+// A touch does not keep what goes with its last consumer.
+bool queue_unused(const struct queue *queue)
+{
+    const struct queue_settings *s = &queue->settings;
+    bool bereft = s->auto_delete && !queue_lingers(s) && queue->left;
+    return queue->consumers == 0 && (queue->expired || bereft);
+}
+
+void queue_doom(struct queue *queue)
+{
+    queue->doomed = true;
+}
+
+bool queue_doomed(const struct queue *queue)
+{
+    return queue->doomed;
 }
 
 void queue_log_moved(struct queue *queue)

@@ -40,7 +40,7 @@ struct queues_options {
     // turn's end.
     void (*dead_letter)(void *arg, struct queue *queue, struct queue_letter *letter);
     // The queue has been unused for x-expires, or its last consumer has left an auto-delete queue:
-    // delete it (queue_destroy follows in a later turn, or never).
+    // delete it, if queue_unused still holds (queue_destroy follows in a later turn, or never).
     void (*unused)(void *arg, struct queue *queue);
     void *arg;
 };
@@ -119,6 +119,12 @@ void queue_stats(const struct queue *queue, struct queue_stats *out);
 uint64_t queue_purge(struct queue *queue);
 // Something used the queue (a get, a declare): x-expires begins anew.
 void queue_touch(struct queue *queue);
+// What `unused` has said of it still holds: nobody has come to it since.
+bool queue_unused(const struct queue *queue);
+// Its deletion is decided, and nothing takes that back: until it goes, whoever begins to use it is
+// to find none.
+void queue_doom(struct queue *queue);
+bool queue_doomed(const struct queue *queue);
 // Somebody else has moved its logs' start (Kafka's DeleteRecords): what lies below is settled.
 void queue_log_moved(struct queue *queue);
 

@@ -137,6 +137,8 @@ struct queue {
     int64_t retry_ns; // not before: reads and leases; INT64_MAX: nothing to try again
     int64_t used_ns;  // monotonic: x-expires counts from there
     bool left;        // it has had a consumer
+    bool expired;     // x-expires is over, and nothing has used it since
+    bool doomed;
     int64_t idle_since_ms;
     struct queue_stats counts; // the counters of it
 };

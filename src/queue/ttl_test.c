@@ -201,6 +201,46 @@ static void test_unused_queue(void **state)
     assert_int_equal(rig->unused_count, 2);
 }
 
+static void touch_run(struct rig *r, void *arg)
+{
+    (void)arg;
+    queue_touch(r->slots[0].queue);
+}
+
+// What was said of an unused queue holds until somebody comes to it.
+static void test_used_after_all(void **state)
+{
+    (void)state;
+    struct queue_settings s = rig_plain;
+    s.expires_ms = 2000;
+    rig_declare(0, false, 1, &s);
+    rig_reader_init(&a, 1, 0);
+    assert_false(queue_unused(rig->slots[0].queue));
+    for (uint32_t said = 1; said <= 3; said++) {
+        rig_run_ms(rig, 2050);
+        assert_int_equal(rig->unused_count, said);
+        assert_true(queue_unused(rig->slots[0].queue));
+        if (said == 3)
+            break;
+        if (said == 1)
+            assert_true(rig_on(rig, touch_run, NULL));
+        else
+            rig_attach(0, &a);
+        assert_false(queue_unused(rig->slots[0].queue));
+        rig_detach(&a);
+        assert_false(queue_unused(rig->slots[0].queue));
+    }
+    s.expires_ms = -1;
+    s.auto_delete = true;
+    rig_declare(1, false, 1, &s);
+    assert_false(queue_unused(rig->slots[1].queue));
+    rig_attach(1, &a);
+    assert_false(queue_unused(rig->slots[1].queue));
+    rig_detach(&a);
+    queue_touch(rig->slots[1].queue);
+    assert_true(queue_unused(rig->slots[1].queue)); // a look at it does not keep it
+}
+
 static uint64_t expired, most;
 
 static void turn_end_counted(void *arg)
@@ -248,7 +288,8 @@ int main(void)
         TEST(test_queue_ttl),       TEST(test_message_ttl),   TEST(test_shorter_counts),
         TEST(test_each_level),      TEST(test_zero),          TEST(test_zero_behind_others),
         TEST(test_many_expire),     TEST(test_clock_forward), TEST(test_no_memory_to_expire),
-        TEST(test_after_a_restart), TEST(test_unused_queue),  TEST(test_many_at_once),
+        TEST(test_after_a_restart), TEST(test_unused_queue),  TEST(test_used_after_all),
+        TEST(test_many_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
