@@ -87,6 +87,49 @@ static void test_auto_delete(void **state)
     rig_fini(&rig);
 }
 
+// ---- deleted while somebody waits to make it anew
+
+static struct queue_change remake[2];
+
+static void remade(struct queue_change *c)
+{
+    rig.done = c == &remake[1];
+}
+
+static void remake_run(struct rig *r, struct shard *shard, void *arg)
+{
+    (void)r;
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        remake[i] = (struct queue_change){.kind = i == 0 ? EXCHANGE_DELETE : EXCHANGE_DECLARE};
+        remake[i].exchange = (struct exchange){.vhost = VHOST,
+                                               .name = slice_cstr("x"),
+                                               .type = EXCHANGE_FANOUT,
+                                               .durable = true,
+                                               .auto_delete = true,
+                                               .arguments = slice_cstr("")};
+        remake[i].done = remade;
+        queue_change_start(shard, &remake[i]);
+    }
+}
+
+// What a deletion bares has the name of one that was made since, and is another.
+static void test_auto_delete_spares_the_next_one(void **state)
+{
+    (void)state;
+    start(8);
+    assert_int_equal(declare("q"), 0);
+    assert_int_equal(exchange("x", EXCHANGE_FANOUT, true, true), 0);
+    assert_int_equal(bind("x", "q", ""), 0);
+    rig_on_shard(&rig, 1, remake_run, NULL);
+    assert_int_equal(remake[0].err, 0);
+    assert_int_equal(remake[1].err, 0);
+    assert_true(remake[1].made);
+    assert_int_equal(declare("another"), 0); // time for whatever comes after
+    assert_non_null(exchange_there("x"));
+    rig_fini(&rig);
+}
+
 static void test_what_outlives_a_restart(void **state)
 {
     (void)state;
@@ -326,6 +369,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exchanges),
         cmocka_unit_test(test_auto_delete),
+        cmocka_unit_test(test_auto_delete_spares_the_next_one),
         cmocka_unit_test(test_what_outlives_a_restart),
         cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_crowd_cut_off),

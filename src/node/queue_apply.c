@@ -19,6 +19,7 @@ static void bare_note(struct queue_work *w, const struct exchange *x)
     uint8_t *bytes = (uint8_t *)(b + 1);
     memcpy(bytes, x->vhost.data, x->vhost.len);
     memcpy(bytes + x->vhost.len, x->name.data, x->name.len);
+    b->id = x->id;
     b->vhost = slice_of(bytes, x->vhost.len);
     b->name = slice_of(bytes + x->vhost.len, x->name.len);
     list_push_back(&w->bare, &b->link);

@@ -159,7 +159,7 @@ static void bare_begin(struct queue_work *w)
 {
     const struct exchange *x =
         exchange_find(w->shard->replica.exchanges, w->baring->vhost, w->baring->name);
-    if (x != NULL && x->auto_delete && x->bindings_out == 0)
+    if (x != NULL && uuid_eq(&x->id, &w->baring->id) && x->bindings_out == 0)
         exchange_tombstone(w, x);
     else
         work_end(w, w->err);

@@ -9,6 +9,7 @@
 
 struct bare { // an auto-delete exchange that has lost its last binding
     struct list link;
+    struct uuid id;           // one made since under the same name is another
     struct slice vhost, name; // in its own memory
 };
 
