@@ -112,7 +112,7 @@ static void queue_show(const struct kafka_weir_queues_response_queue *q)
     row_set(&t, "x-message-ttl, ms", q->message_ttl_ms);
     row_set(&t, "x-expires, ms", q->expires_ms);
     if (q->delivery_limit > 0)
-        row(&t, "x-delivery-limit", q->delivery_limit);
+        row(&t, "x-delivery-limit", q->delivery_limit - 1); // redeliveries
     if (q->single_active)
         row_text(&t, "x-single-active-consumer", slice_cstr("yes"));
     row_text(&t, "x-dead-letter-exchange", q->dead_exchange);

@@ -47,7 +47,8 @@ static json_t *arguments_json(const struct queue_listed *item)
     argument_set(a, "x-expires", s->expires_ms >= 0, json_integer(s->expires_ms));
     argument_set(a, "x-max-priority", item->levels > 1, json_integer(item->levels - 1));
     argument_set(a, "x-single-active-consumer", s->single_active, json_true());
-    argument_set(a, "x-delivery-limit", s->delivery_limit > 0, json_integer(s->delivery_limit));
+    argument_set(a, "x-delivery-limit", s->delivery_limit > 0,
+                 json_integer((json_int_t)s->delivery_limit - 1)); // redeliveries
     argument_set(a, "x-dead-letter-exchange", s->dead_letter, http_text(s->dead_exchange));
     argument_set(a, "x-dead-letter-routing-key", s->dead_key.data != NULL, http_text(s->dead_key));
     return a;

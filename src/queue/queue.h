@@ -75,7 +75,7 @@ struct queue_settings {     // follows the queue's arguments; constant for its l
     bool dead_letter;       // to dead_exchange (may be "", the default exchange)
     struct slice dead_exchange;
     struct slice dead_key;   // null: the message's own keys
-    uint32_t delivery_limit; // returned more often than that, it is dead-lettered; 0: no limit
+    uint32_t delivery_limit; // delivered that often and returned it is dead-lettered; 0: no limit
     bool single_active;      // one consumer is served at a time
     bool auto_delete;        // with expires_ms: QUEUE_LINGER_MS after its last consumer
     int64_t max_length, max_length_bytes; // -1: none; reserved

@@ -3,7 +3,7 @@
 // The end of a lease.
 //
 //   ACKNOWLEDGE   settled
-//   RELEASE       available in its old place; returned more often than delivery_limit: dies
+//   RELEASE       available in its old place; delivered delivery_limit times: dies
 //   REJECT        dies
 //   to die        with dead_letter: condemned, and becomes a letter; else settled
 #include "queue/queue_int.h"
@@ -23,7 +23,7 @@ static bool die(struct level *level, uint64_t holder, int64_t offset,
 static bool give_up(const struct level *level, uint64_t holder, int64_t offset)
 {
     uint32_t limit = level->queue->settings.delivery_limit;
-    return limit > 0 && lease_deliveries(&level->set, offset, holder) > limit;
+    return limit > 0 && lease_deliveries(&level->set, offset, holder) >= limit;
 }
 
 static void release(struct level *level, uint64_t holder, int64_t offset)

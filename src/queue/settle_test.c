@@ -20,10 +20,10 @@ struct cell {
 static const struct cell cells[] = {
     // outcome           dead   limit returns again fate
     {QUEUE_ACKNOWLEDGE, false, 0, 0, false, ACKED}, {QUEUE_ACKNOWLEDGE, true, 0, 0, false, ACKED},
-    {QUEUE_ACKNOWLEDGE, true, 1, 1, true, ACKED},   {QUEUE_RELEASE, false, 0, 0, false, AGAIN},
-    {QUEUE_RELEASE, true, 0, 5, false, AGAIN},      {QUEUE_RELEASE, false, 2, 1, false, AGAIN},
-    {QUEUE_RELEASE, false, 2, 2, false, GONE},      {QUEUE_RELEASE, true, 2, 1, false, AGAIN},
-    {QUEUE_RELEASE, true, 2, 2, false, DEAD},       {QUEUE_RELEASE, true, 2, 2, true, DEAD},
+    {QUEUE_ACKNOWLEDGE, true, 2, 1, true, ACKED},   {QUEUE_RELEASE, false, 0, 0, false, AGAIN},
+    {QUEUE_RELEASE, true, 0, 5, false, AGAIN},      {QUEUE_RELEASE, false, 3, 1, false, AGAIN},
+    {QUEUE_RELEASE, false, 3, 2, false, GONE},      {QUEUE_RELEASE, true, 3, 1, false, AGAIN},
+    {QUEUE_RELEASE, true, 3, 2, false, DEAD},       {QUEUE_RELEASE, true, 1, 0, true, DEAD},
     {QUEUE_REJECT, false, 0, 0, false, GONE},       {QUEUE_REJECT, true, 0, 0, false, DEAD},
     {QUEUE_REJECT, true, 0, 2, true, DEAD},
 };
