@@ -159,7 +159,7 @@ size_t binding_cost(const struct exchange_binding *binding)
 {
     size_t cost = 512 + binding->key.len * 2 + binding->arguments.len;
     for (uint32_t i = 0; i < binding->headers_count; i++)
-        cost += 128 + binding->headers[i].name.len * 2 + binding->headers[i].value.len * 2;
+        cost += 192 + binding->headers[i].name.len * 2 + binding->headers[i].value.len * 2;
     return cost;
 }
 

@@ -3,7 +3,8 @@
 // The index of a headers exchange (AMQP 0-9-1 section 3.1.3.4; x-match as in RabbitMQ). Looking at
 // every binding for every message would cost what there are bindings, so a binding stands below
 // what a message must have to match it: with "any" below each of its headers, with "all" below the
-// one that fewest others ask for.
+// one that fewest others ask for. What a message has is marked first, so that a binding costs its
+// own headers and not these times the message's.
 //
 // Headers whose names begin with "x-" do not count, unless x-match says "…-with-x"; x-match itself
 // never does. "all" of nothing matches everything, "any" of nothing matches nothing.
@@ -17,12 +18,15 @@
 struct header_key {
     struct map_node node;
     struct slice name, value; // in its own memory; value null: any value will do
-    struct list entries;
+    struct list entries;      // of bindings that stand here
     uint32_t count;
+    uint32_t asked;          // by how many entries, here or elsewhere
+    uint64_t mark;           // the round of the last message that has it
+    struct header_key *next; // that this message has
 };
 
 struct header_entry {
-    struct list link; // header_key.entries or header_index.always
+    struct list link; // header_key.entries, header_index.always, or none
     struct binding *binding;
     struct header_key *key; // NULL: always
 };
@@ -92,36 +96,38 @@ static bool counts(enum exchange_match match, struct slice name)
     return !x || (with_x(match) && !slice_eq_cstr(name, "x-match"));
 }
 
-static void entry_add(struct header_index *index, struct binding *b,
-                      const struct exchange_header *h)
+static struct header_entry *entry_add(struct header_index *index, struct binding *b,
+                                      const struct exchange_header *h)
 {
     struct header_entry *e = &b->entries[b->entries_count++];
     e->binding = b;
+    list_init(&e->link);
+    if (h == NULL)
+        return e;
     e->key = key_find(index, h);
     if (e->key == NULL)
         e->key = key_make(index, h);
+    e->key->asked++;
+    return e;
+}
+
+static void entry_stand(struct header_entry *e)
+{
     list_push_back(&e->key->entries, &e->link);
     e->key->count++;
 }
 
-static const struct exchange_header *rarest(const struct header_index *index,
-                                            const struct exchange_binding *facts)
+static struct header_entry *rarest(const struct binding *b)
 {
-    const struct exchange_header *best = NULL;
-    uint32_t best_count = 0;
-    for (uint32_t i = 0; i < facts->headers_count; i++) {
-        const struct exchange_header *h = &facts->headers[i];
-        if (!counts(facts->match, h->name))
-            continue;
-        const struct header_key *k = key_find(index, h);
-        uint32_t count = k != NULL ? k->count : 0;
+    struct header_entry *best = NULL;
+    for (uint32_t i = 0; i < b->entries_count; i++) {
+        struct header_entry *e = &b->entries[i];
+        bool any = e->key->value.data == NULL;
         // Any value is asked for only where nothing narrower is.
-        bool narrower = best != NULL && best->value.data == NULL && h->value.data != NULL;
-        bool wider = best != NULL && best->value.data != NULL && h->value.data == NULL;
-        if (best == NULL || narrower || (!wider && count < best_count)) {
-            best = h;
-            best_count = count;
-        }
+        bool narrower = best != NULL && best->key->value.data == NULL && !any;
+        bool wider = best != NULL && best->key->value.data != NULL && any;
+        if (best == NULL || narrower || (!wider && e->key->count < best->key->count))
+            best = e;
     }
     return best;
 }
@@ -129,35 +135,34 @@ static const struct exchange_header *rarest(const struct header_index *index,
 void headers_add(struct header_index *index, struct binding *binding)
 {
     const struct exchange_binding *facts = &binding->facts;
-    bool any = match_any(facts->match);
-    uint32_t room = any && facts->headers_count > 0 ? facts->headers_count : 1;
-    binding->entries = mem_zalloc(room * sizeof binding->entries[0]);
-    if (any) {
-        for (uint32_t i = 0; i < facts->headers_count; i++)
-            if (counts(facts->match, facts->headers[i].name))
-                entry_add(index, binding, &facts->headers[i]);
-        return;
+    binding->entries = mem_zalloc((facts->headers_count + 1) * sizeof binding->entries[0]);
+    for (uint32_t i = 0; i < facts->headers_count; i++)
+        if (counts(facts->match, facts->headers[i].name))
+            (void)entry_add(index, binding, &facts->headers[i]);
+    if (match_any(facts->match)) {
+        for (uint32_t i = 0; i < binding->entries_count; i++)
+            entry_stand(&binding->entries[i]);
+    } else if (binding->entries_count > 0) {
+        entry_stand(rarest(binding));
+    } else {
+        list_push_back(&index->always, &entry_add(index, binding, NULL)->link);
     }
-    const struct exchange_header *h = rarest(index, facts);
-    if (h != NULL) {
-        entry_add(index, binding, h);
-        return;
-    }
-    struct header_entry *e = &binding->entries[binding->entries_count++];
-    e->binding = binding;
-    list_push_back(&index->always, &e->link);
 }
 
 void headers_remove(struct header_index *index, struct binding *binding)
 {
     for (uint32_t i = 0; i < binding->entries_count; i++) {
         struct header_entry *e = &binding->entries[i];
+        bool stands = !list_empty(&e->link);
         list_remove(&e->link);
         if (e->key == NULL)
             continue;
-        ASSERT(e->key->count > 0);
-        if (--e->key->count > 0)
+        ASSERT(!stands || e->key->count > 0);
+        ASSERT(e->key->asked > 0);
+        e->key->count -= stands ? 1 : 0;
+        if (--e->key->asked > 0)
             continue;
+        ASSERT(list_empty(&e->key->entries));
         map_remove(&index->map, &e->key->node);
         mem_free(e->key);
     }
@@ -168,49 +173,51 @@ void headers_remove(struct header_index *index, struct binding *binding)
 
 // ---- messages
 
-static bool message_has(const struct routing *r, const struct exchange_header *wanted)
+// With its exact value, and with any: what a message has, in its order, each once.
+struct header_found {
+    struct header_key *first, *last;
+};
+
+static void key_note(const struct header_index *index, const struct exchange_header *h,
+                     uint64_t round, struct header_found *found)
 {
-    for (uint32_t i = 0; i < r->headers_count; i++) {
-        const struct exchange_header *h = &r->headers[i];
-        if (slice_same(h->name, wanted->name) &&
-            (wanted->value.data == NULL || slice_same(h->value, wanted->value)))
-            return true;
-    }
-    return false;
+    struct header_key *k = key_find(index, h);
+    if (k == NULL || k->mark == round)
+        return;
+    k->mark = round;
+    k->next = NULL;
+    if (found->first == NULL)
+        found->first = k;
+    else
+        found->last->next = k;
+    found->last = k;
 }
 
 static bool matches(const struct routing *r, const struct binding *b)
 {
-    const struct exchange_binding *facts = &b->facts;
-    if (match_any(facts->match))
+    if (match_any(b->facts.match))
         return true; // it stands below what the message has
-    for (uint32_t i = 0; i < facts->headers_count; i++)
-        if (counts(facts->match, facts->headers[i].name) && !message_has(r, &facts->headers[i]))
+    for (uint32_t i = 0; i < b->entries_count; i++)
+        if (b->entries[i].key->mark != r->round)
             return false;
     return true;
 }
 
-static void key_route(const struct header_index *index, const struct exchange_header *h,
-                      struct routing *r)
-{
-    const struct header_key *k = key_find(index, h);
-    if (k == NULL)
-        return;
-    LIST_FOR (it, &k->entries) {
-        const struct header_entry *e = CONTAINER_OF(it, struct header_entry, link);
-        if (matches(r, e->binding))
-            routing_reach(r, e->binding);
-    }
-}
-
 void headers_route(const struct header_index *index, struct routing *r)
 {
+    struct header_found found = {0};
     for (uint32_t i = 0; i < r->headers_count; i++) {
         const struct exchange_header exact = {r->headers[i].name, r->headers[i].value};
         const struct exchange_header any = {r->headers[i].name, SLICE_NULL};
-        if (exact.value.data != NULL)
-            key_route(index, &exact, r);
-        key_route(index, &any, r);
+        key_note(index, &exact, r->round, &found);
+        key_note(index, &any, r->round, &found);
+    }
+    for (const struct header_key *k = found.first; k != NULL; k = k->next) {
+        LIST_FOR (it, &k->entries) {
+            const struct header_entry *e = CONTAINER_OF(it, struct header_entry, link);
+            if (matches(r, e->binding))
+                routing_reach(r, e->binding);
+        }
     }
     LIST_FOR (it, &index->always)
         routing_reach(r, CONTAINER_OF(it, struct header_entry, link)->binding);

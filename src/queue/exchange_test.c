@@ -164,6 +164,116 @@ static void test_headers(void **state)
     assert_int_equal(routed_headers(x, 2), 0);
 }
 
+// Against what the words say: bindings come and go, and share what they ask for.
+
+#define MODEL_BINDINGS 24
+#define MODEL_HEADERS  5
+
+struct model_binding {
+    bool there;
+    enum exchange_match match;
+    struct exchange_header headers[MODEL_HEADERS];
+    uint32_t count;
+};
+
+static uint32_t headers_draw(struct prng *p, bool any, struct exchange_header *out)
+{
+    static const char *const names[] = {"a", "b", "c", "x-d", "x-match"};
+    static const char *const values[] = {"1", "2", ""};
+    uint32_t count = (uint32_t)prng_below(p, MODEL_HEADERS + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        out[i].name = slice_cstr(names[prng_below(p, 5)]);
+        out[i].value = slice_cstr(values[prng_below(p, 3)]);
+        if (any && prng_chance(p, 1, 3))
+            out[i].value = SLICE_NULL;
+    }
+    return count;
+}
+
+static bool model_has(const struct exchange_header *headers, uint32_t count,
+                      const struct exchange_header *wanted)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (slice_eq(headers[i].name, wanted->name) &&
+            (wanted->value.data == NULL || slice_eq(headers[i].value, wanted->value)))
+            return true;
+    return false;
+}
+
+static bool model_matches(const struct model_binding *b, const struct exchange_header *headers,
+                          uint32_t count)
+{
+    bool any = b->match == MATCH_ANY || b->match == MATCH_ANY_WITH_X;
+    bool with_x = b->match == MATCH_ALL_WITH_X || b->match == MATCH_ANY_WITH_X;
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct exchange_header *h = &b->headers[i];
+        if (slice_eq_cstr(h->name, "x-match") || (!with_x && slice_eq_cstr(h->name, "x-d")))
+            continue;
+        if (model_has(headers, count, h) == any)
+            return any;
+    }
+    return !any;
+}
+
+static void test_headers_against_a_model(void **state)
+{
+    (void)state;
+    static struct model_binding model[MODEL_BINDINGS];
+    struct exchange_header headers[MODEL_HEADERS];
+    struct prng p;
+    char name[8];
+    prng_seed(&p, 11);
+    for (uint32_t round = 0; round < 20000; round++) {
+        uint32_t n = (uint32_t)prng_below(&p, MODEL_BINDINGS);
+        struct model_binding *b = &model[n];
+        (void)snprintf(name, sizeof name, "m%u", n);
+        if (b->there) {
+            exchanges_queue_remove(ex, slice_cstr("/"), slice_cstr(name), NULL, NULL);
+            b->there = false;
+        } else {
+            b->there = true;
+            b->match = (enum exchange_match)prng_below(&p, 4);
+            b->count = headers_draw(&p, true, b->headers);
+            queue_add(name, n);
+            bind_headers(name, b->match, b->headers, b->count);
+        }
+        uint32_t count = headers_draw(&p, false, headers), matching = 0;
+        (void)routed_headers(headers, count);
+        for (uint32_t i = 0; i < MODEL_BINDINGS; i++) {
+            bool matches = model[i].there && model_matches(&model[i], headers, count);
+            assert_int_equal(reached(i), matches);
+            matching += matches;
+        }
+        assert_int_equal(route.count, matching);
+    }
+}
+
+// As many headers as fit into a binding, in many of them, and a message that has them all: the work
+// is what the bindings ask for. If it were that times what the message has, this took ten seconds.
+static void test_many_headers(void **state)
+{
+    (void)state;
+    enum { MANY = 10000, TIMES = 100 };
+    static char names[MANY][8];
+    struct exchange_header *asked = mem_alloc(MANY * sizeof asked[0]);
+    struct exchange_header *had = mem_alloc(MANY * sizeof had[0]);
+    for (uint32_t i = 0; i < MANY; i++) {
+        (void)snprintf(names[i], sizeof names[i], "%05u", i);
+        asked[i] = (struct exchange_header){slice_cstr(names[i]), slice_cstr("t")};
+        had[MANY - 1 - i] = asked[i];
+    }
+    for (uint32_t i = 0; i < TIMES; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof name, "m%u", i);
+        queue_add(name, i);
+        bind_headers(name, MATCH_ALL, asked, MANY);
+    }
+    assert_int_equal(routed_headers(had, MANY), TIMES);
+    assert_int_equal(routed_headers(had, MANY - 1), 0);
+    mem_free(asked);
+    mem_free(had);
+}
+
 // ---- exchange to exchange, deletion
 
 static void test_circles_end(void **state)
@@ -312,6 +422,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_default_exchange, setup, teardown),
         cmocka_unit_test_setup_teardown(test_direct_and_fanout, setup, teardown),
         cmocka_unit_test_setup_teardown(test_headers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_headers_against_a_model, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_headers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_circles_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deletion_takes_bindings, setup, teardown),
         cmocka_unit_test_setup_teardown(test_walks_in_order, setup, teardown),
