@@ -41,9 +41,30 @@ void amqp_change_free(struct amqp_change *c)
     mem_free(c);
 }
 
+// An exclusive queue that was made for a connection that has gone meanwhile belongs to nobody: it
+// goes as well. True: that has begun, and the wait goes on.
+static bool change_undo(struct amqp_change *c)
+{
+    struct queue_change *change = &c->change;
+    if (c->wait.channel != NULL || change->kind != QUEUE_DECLARE || change->err != 0 ||
+        !change->made || !change->queue.exclusive)
+        return false;
+    const struct queue_facts *queue =
+        queue_by_name(c->shard, change->queue.vhost, change->queue.name);
+    if (queue == NULL || queue->owner != change->owner)
+        return false;
+    change->kind = QUEUE_DELETE;
+    change->queue.id = queue->id;
+    change->by_id = true;
+    queue_change_start(c->shard, change);
+    return true;
+}
+
 static void change_done(struct queue_change *change)
 {
     struct amqp_change *c = CONTAINER_OF(change, struct amqp_change, change);
+    if (change_undo(c))
+        return;
     amqp_wait_end(&c->wait);
     if (c->wait.channel != NULL)
         c->answer(c, c->wait.channel);

@@ -6,6 +6,7 @@
 #include "amqp/door.h"
 
 #include "amqp/rig_classes_test.h"
+#include "node/queues.h"
 
 static void test_where_it_listens(void **state)
 {
@@ -123,6 +124,52 @@ static void test_exclusive_is_gone_with_close_ok(void **state)
     rig_fini(&rig);
 }
 
+static struct amqp_conn *conn_that_waits(const struct rig *rig)
+{
+    for (int i = 0; i < RIG_SHARDS; i++) {
+        const struct amqp_door *door = rig->doors[i];
+        LIST_FOR (it, &door->conns) {
+            struct amqp_conn *conn = CONTAINER_OF(it, struct amqp_conn, link);
+            if (conn->holds > 0)
+                return conn;
+        }
+    }
+    return NULL;
+}
+
+// A connection that is lost while it is being made: nobody else may have it, or would delete it.
+static void exclusive_is_gone_with_who_did_not_wait(struct rig *rig, uint32_t method,
+                                                    const void *args)
+{
+    struct peer owner;
+    struct amqp_conn *conn;
+    peer_open(rig, &owner, 1);
+    put_method(&owner.out, 1, method, args);
+    rig_raw_send(&owner.raw, owner.out.data, owner.out.len);
+    while ((conn = conn_that_waits(rig)) == NULL)
+        rig_run(rig, 1000);
+    amqp_conn_close(conn); // as when what it is sent cannot be sent
+    rig_run(rig, SECONDS(1));
+    assert_int_equal(queue_facts_count(node_shard(rig->node, 0)), 0);
+    assert_int_equal(rig_request_bytes(rig), 0);
+    peer_close(&owner);
+}
+
+static void test_exclusive_is_gone_with_who_did_not_wait(void **state)
+{
+    (void)state;
+    struct rig rig;
+    const struct amqp_queue_declare mine = {.queue = slice_cstr("mine"), .exclusive = true};
+    const struct amqp_basic_consume replies = {.queue = slice_cstr("amq.rabbitmq.reply-to"),
+                                               .no_ack = true};
+    rig_init(&rig);
+    for (int i = 0; i < 6; i++) { // on several shards
+        exclusive_is_gone_with_who_did_not_wait(&rig, AMQP_QUEUE_DECLARE, &mine);
+        exclusive_is_gone_with_who_did_not_wait(&rig, AMQP_BASIC_CONSUME, &replies);
+    }
+    rig_fini(&rig);
+}
+
 // What no terminal and no file should see: it is a name like others, and comes back as it went.
 static void test_names_that_are_a_nuisance(void **state)
 {
@@ -210,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_between_shards),
         cmocka_unit_test(test_death_gives_back),
         cmocka_unit_test(test_exclusive_is_gone_with_close_ok),
+        cmocka_unit_test(test_exclusive_is_gone_with_who_did_not_wait),
         cmocka_unit_test(test_names_that_are_a_nuisance),
         cmocka_unit_test(test_stops_with_everything_under_way),
         cmocka_unit_test(test_dies_with_everything_under_way),
