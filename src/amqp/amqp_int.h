@@ -164,7 +164,7 @@ void amqp_wait_end(struct amqp_wait *wait);
 
 void amqp_lobby_open(struct amqp_door *door);    // sets door->lobby
 void amqp_lobby_destroy(struct amqp_door *door); // no actor runs any more
-void amqp_session_open(struct amqp_channel *ch); // sets ch->session
+bool amqp_session_open(struct amqp_channel *ch); // sets ch->session; false: there is no memory
 // The channel ends for whatever reason: consumers go, what is unacknowledged is released, receipts
 // are cancelled, ch->session is freed. gone: the actor has ended, nothing may be asked of the node.
 void amqp_session_close(struct amqp_channel *ch, bool gone);

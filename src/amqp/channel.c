@@ -59,9 +59,13 @@ static void channel_open(struct amqp_conn *conn, uint16_t number)
     ch->conn = conn;
     ch->number = number;
     ch->state = AMQP_CHANNEL_IS_OPEN;
+    if (!amqp_session_open(ch)) { // the method is handled again when there is memory
+        mem_free(ch);
+        amqp_door_starved(conn->door, conn);
+        return;
+    }
     conn->channels[number] = ch;
     conn->channels_count++;
-    amqp_session_open(ch);
     channel_invariant(ch);
     amqp_send(ch, AMQP_CHANNEL_OPEN_OK,
               &(struct amqp_channel_open_ok){.reserved_1 = slice_cstr("")});

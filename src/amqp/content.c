@@ -121,10 +121,22 @@ static size_t assembly_bytes(const struct amqp_assembly *a)
     return sizeof *a + a->properties_len + (a->body != NULL ? a->body->size : 0);
 }
 
+// False: the connection starves, and the frame is handled again when there is memory. A frame may
+// be small, but channels are many.
+static bool memory_take(struct amqp_conn *conn, size_t bytes)
+{
+    if (budget_take(shard_request_budget(conn->door->shard), bytes) == 0)
+        return true;
+    amqp_door_starved(conn->door, conn);
+    return false;
+}
+
 void amqp_content_begin(struct amqp_channel *ch, const struct amqp_basic_publish *m)
 {
     struct amqp_conn *conn = ch->conn;
     ASSERT(ch->assembly == NULL);
+    if (!memory_take(conn, sizeof(struct amqp_assembly)))
+        return;
     struct amqp_assembly *a = mem_alloc(sizeof *a);
     *a = (struct amqp_assembly){.stage = WANTS_HEADER, .method = *m};
     a->method.exchange = name_keep(a->names, m->exchange);
@@ -132,7 +144,6 @@ void amqp_content_begin(struct amqp_channel *ch, const struct amqp_basic_publish
     ch->assembly = a;
     conn->assemblies++;
     conn->assembled += sizeof *a;
-    budget_force(shard_request_budget(conn->door->shard), sizeof *a);
 }
 
 static void assembly_free(struct amqp_conn *conn, struct amqp_assembly *a)
@@ -229,10 +240,11 @@ void amqp_content_header(struct amqp_conn *conn, uint16_t number, struct slice p
     }
     struct amqp_assembly *a = ch->assembly;
     struct slice properties = header_properties(payload);
+    if (!memory_take(conn, properties.len))
+        return;
     a->properties_len = properties.len;
     a->properties = mem_dup(properties.data, properties.len);
     conn->assembled += properties.len;
-    budget_force(shard_request_budget(conn->door->shard), properties.len);
     int err = amqp_properties_read(slice_of(a->properties, properties.len), &a->read);
     ASSERT(err == 0); // the same bytes
     a->size = size;

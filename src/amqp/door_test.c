@@ -250,6 +250,34 @@ static void test_dies_with_everything_under_way(void **state)
     }
 }
 
+// Idle channels are memory like any other: whoever opens more than there is waits.
+static void test_channels_without_end(void **state)
+{
+    (void)state;
+    enum { PEERS = 30 };
+    struct rig rig;
+    struct peer *peers = mem_alloc(PEERS * sizeof *peers);
+    rig_init(&rig);
+    for (int i = 0; i < PEERS; i++) {
+        peer_open(&rig, &peers[i], 0);
+        for (uint16_t ch = 1; ch <= AMQP_CHANNEL_MAX; ch++)
+            put_method(&peers[i].out, ch, AMQP_CHANNEL_OPEN, &(struct amqp_channel_open){0});
+        peer_flush(&peers[i], MILLIS(500));
+    }
+    assert_true(rig_request_bytes(&rig) <= 33 << 20);
+    for (int i = 1; i < PEERS; i++)
+        peer_close(&peers[i]);
+    rig_run(&rig, SECONDS(1));
+    peer_open(&rig, &peers[1], 1);
+    declare(&peers[1], "q");
+    peer_close(&peers[1]);
+    peer_close(&peers[0]);
+    rig_run(&rig, SECONDS(1));
+    assert_int_equal(rig_request_bytes(&rig), 0);
+    mem_free(peers);
+    rig_fini(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_death_gives_back),
         cmocka_unit_test(test_exclusive_is_gone_with_close_ok),
         cmocka_unit_test(test_exclusive_is_gone_with_who_did_not_wait),
+        cmocka_unit_test(test_channels_without_end),
         cmocka_unit_test(test_names_that_are_a_nuisance),
         cmocka_unit_test(test_stops_with_everything_under_way),
         cmocka_unit_test(test_dies_with_everything_under_way),

@@ -348,6 +348,52 @@ static void test_bodies_that_stop(void **state)
     rig_fini(&rig);
 }
 
+// Headers of contents that have begun on many channels: what is held is not more than there is, and
+// who fills it does not stay.
+static void test_many_headers_without_bodies(void **state)
+{
+    (void)state;
+    enum { PEERS = 3, CHANNELS = 600, BYTES_EACH = 100000 };
+    struct rig rig;
+    struct peer peers[PEERS];
+    const struct amqp_properties p = {.flags = AMQP_HEADERS};
+    struct buf table, header;
+    int64_t most = 0;
+    rig_init(&rig);
+    buf_init(&table, 1 << 20);
+    buf_init(&header, 1 << 20);
+    uint8_t *long_text = mem_zalloc(BYTES_EACH);
+    amqp_put_text(&table, slice_cstr("t"), slice_of(long_text, BYTES_EACH));
+    buf_put(&header, "\0\x3c\0\0\0\0\0\0\0\0\0\1", 12);
+    struct amqp_properties filled = p;
+    filled.headers = buf_slice(&table);
+    amqp_properties_write(&filled, &header);
+    for (int i = 0; i < PEERS; i++)
+        peer_open(&rig, &peers[i], CHANNELS);
+    for (int i = 0; i < PEERS; i++) {
+        for (uint16_t ch = 1; ch <= CHANNELS; ch++) {
+            put_publish(&peers[i].out, ch, "k");
+            put_frame(&peers[i].out, AMQP_FRAME_HEADER, ch, header.data, header.len);
+        }
+        rig_raw_send(&peers[i].raw, peers[i].out.data, peers[i].out.len);
+    }
+    for (int i = 0; i < 200; i++) {
+        rig_run(&rig, MILLIS(100));
+        int64_t bytes = rig_request_bytes(&rig);
+        most = bytes > most ? bytes : most;
+    }
+    assert_true(most <= 64 << 20);
+    others_notice_nothing(&rig);
+    for (int i = 0; i < PEERS; i++)
+        peer_close(&peers[i]);
+    rig_run(&rig, SECONDS(5));
+    assert_int_equal(rig_request_bytes(&rig), 0);
+    mem_free(long_text);
+    buf_fini(&table);
+    buf_fini(&header);
+    rig_fini(&rig);
+}
+
 // ---- answers that nobody reads
 
 static void test_answers_never_read(void **state)
@@ -405,6 +451,7 @@ int main(void)
         cmocka_unit_test_teardown(test_much_behind_the_end, teardown),
         cmocka_unit_test_teardown(test_sizes_out_of_bounds, teardown),
         cmocka_unit_test_teardown(test_bodies_that_stop, teardown),
+        cmocka_unit_test_teardown(test_many_headers_without_bodies, teardown),
         cmocka_unit_test_teardown(test_answers_never_read, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,12 +101,13 @@ void amqp_lobby_destroy(struct amqp_door *door)
     ASSERT(list_empty(&door->waits));
 }
 
-void amqp_session_open(struct amqp_channel *ch)
+bool amqp_session_open(struct amqp_channel *ch)
 {
     ch->session = mem_zalloc(sizeof *ch->session);
     ch->session->ch = ch;
     upper.sessions++;
     upper.opened++;
+    return true;
 }
 
 void amqp_session_close(struct amqp_channel *ch, bool gone)

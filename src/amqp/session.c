@@ -99,11 +99,12 @@ static bool tag_eq(const struct map_node *node, const void *key)
     return slice_eq(c->tag, *(const struct slice *)key);
 }
 
-void amqp_session_open(struct amqp_channel *ch)
+bool amqp_session_open(struct amqp_channel *ch)
 {
     struct amqp_door *door = amqp_conn_door(ch->conn);
+    if (budget_take(shard_request_budget(door->shard), sizeof(struct amqp_session)) != 0)
+        return false;
     struct amqp_session *s = mem_zalloc(sizeof *s);
-    budget_force(shard_request_budget(door->shard), sizeof *s); // channel.open has no refusal
     s->ch = ch;
     s->lobby = door->lobby;
     s->shard = door->shard;
@@ -118,6 +119,7 @@ void amqp_session_open(struct amqp_channel *ch)
     list_init(&s->publishing);
     io_timer_init(&s->widen, amqp_credit_widen);
     ch->session = s;
+    return true;
 }
 
 void amqp_session_close(struct amqp_channel *ch, bool gone)
