@@ -12,6 +12,7 @@
 #include "base/err.h"
 
 #define DEATHS_BYTES_MAX (1U << 20)
+#define RELATIVES_BYTES  1300U // x-first-death-*, x-last-death-*: at most, with two long names each
 
 // ---- reading
 
@@ -167,14 +168,17 @@ static void put_relatives(struct buf *table, const char *which, const struct mes
     amqp_put_text(table, slice_cstr(name), d->exchange);
 }
 
-void amqp_deaths_write(const struct message *message, struct buf *table)
+void amqp_deaths_write(const struct message *message, size_t max_bytes, struct buf *table)
 {
     struct cursor in = message_deaths(message);
     struct message_death d, first = {0}, last = {0};
     uint32_t count = 0;
     size_t array = amqp_open_array(table, slice_cstr("x-death"));
     while (count < MESSAGE_DEATHS_MAX + 1 && message_death_next(&in, &d)) {
+        size_t before = table->len;
         put_death(table, &d);
+        if (table->len + RELATIVES_BYTES > max_bytes)
+            table->len = before;
         if (count == 0)
             last = d;
         if (count == 0 || d.time_ms <= first.time_ms) // a death keeps the time of its first time

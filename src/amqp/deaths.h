@@ -11,8 +11,9 @@
 // From the array of an x-death header that a client has sent: the deaths as in struct message, in
 // *out (cleared first; empty when there is nothing in it that we understand).
 void amqp_deaths_read(struct slice array, struct buf *out);
-// Appends the seven headers to a table.
-void amqp_deaths_write(const struct message *message, struct buf *table);
+// Appends the seven headers to a table. Deaths that would make it longer than max_bytes are left
+// out.
+void amqp_deaths_write(const struct message *message, size_t max_bytes, struct buf *table);
 // Whether a header is one of those seven.
 bool amqp_deaths_name(struct slice name);
 

@@ -58,8 +58,10 @@ struct exchange_header *amqp_translate_headers(struct amqp_translator *t,
 int amqp_expiration(struct slice text, int64_t *out_ms, char why[AMQP_WHY_MAX]);
 
 // The properties that a delivery goes out with, raw; valid until the next call, or as long as the
-// delivery's blob. count_deliveries: tell x-delivery-count. max_bytes: for the headers of a record
-// that a Kafka client made; what AMQP clients publish goes out as it came in.
+// delivery's blob. count_deliveries: tell x-delivery-count. max_bytes: of the frame that they go
+// in, for the headers of a record that a Kafka client made and for x-death; what AMQP clients
+// publish goes out as it came in.
+#define AMQP_PROPERTIES_MAX (128U << 10)
 struct slice amqp_translate_out(struct amqp_translator *t, const struct queue_delivery *delivery,
                                 bool count_deliveries, size_t max_bytes);
 

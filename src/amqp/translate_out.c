@@ -10,7 +10,9 @@
 #include "base/err.h"
 
 #define DELIVERY_COUNT "x-delivery-count"
-#define ENTRY_BYTES    6 // of an entry in a table, besides name and value
+#define ENTRY_BYTES    6        // of an entry in a table, besides name and value
+#define HEADER_BYTES   (12 + 2) // of a content header, besides the properties' own: with the flags
+#define FRAME_BYTES    8
 
 // ---- a record that a Kafka client has made
 
@@ -91,26 +93,36 @@ static void put_delivery_count(struct buf *table, uint32_t deliveries)
     amqp_put_raw(table, slice_cstr(DELIVERY_COUNT), slice_of(raw, sizeof raw));
 }
 
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 struct slice amqp_translate_out(struct amqp_translator *t, const struct queue_delivery *delivery,
                                 bool count_deliveries, size_t max_bytes)
 {
     const struct message *m = &delivery->message;
     struct amqp_properties p = {0};
     struct slice raw = message_header(m, AMQP_RECORD_HEADER);
-    bool readable = raw.data != NULL && amqp_properties_read(raw, &p) == 0;
+    // Longer ones no AMQP client can have published.
+    bool readable =
+        raw.data != NULL && raw.len <= AMQP_PROPERTIES_MAX && amqp_properties_read(raw, &p) == 0;
     bool deaths = m->deaths.len > 0;
     bool count = count_deliveries && delivery->deliveries > 0;
     if (readable && !deaths && !count)
         return raw;
+    size_t room = max_bytes - FRAME_BYTES - HEADER_BYTES - sizeof(uint32_t);
+    if (readable) // the other properties
+        room -= smaller(room, raw.len - p.headers.len);
     buf_clear(&t->table);
     if (readable)
         table_without(m, p.headers, count, &t->table);
-    else
-        table_of_record(m, max_bytes, &t->table);
-    if (deaths)
-        amqp_deaths_write(m, &t->table);
     if (count)
         put_delivery_count(&t->table, delivery->deliveries);
+    if (deaths)
+        amqp_deaths_write(m, room, &t->table);
+    if (!readable)
+        table_of_record(m, room, &t->table);
     // Its TTL has had its effect. One that a publisher gave it since is still to have it.
     if (deaths && m->expires_ms < 0)
         p.flags = (uint16_t)(p.flags & ~(unsigned)AMQP_EXPIRATION);

@@ -383,6 +383,60 @@ static void records_of_kafka_clients(void **state)
     buf_fini(&headers);
 }
 
+// A content header is one frame, and strict clients end where it is larger than was agreed.
+static void properties_fit_a_frame(void **state)
+{
+    (void)state;
+    enum { FRAME = 4096, MOST = FRAME - 8 - 12, BIG = 9 << 20 };
+    struct amqp_properties out;
+    struct amqp_value v;
+    struct buf headers, deaths, big;
+    char queue[200];
+    memset(queue, 'q', sizeof queue);
+    queue[sizeof queue - 1] = '\0';
+    buf_init(&headers, 1 << 20);
+    buf_init(&deaths, 1 << 20);
+    buf_init(&big, BIG + 100);
+    for (int i = 0; i < 1000; i++)
+        message_header_put(&headers, slice_cstr("k"), slice_cstr("v"));
+    struct queue_delivery d = {
+        .deliveries = 1,
+        .message = {.headers = buf_slice(&headers), .headers_count = 1000, .expires_ms = -1}};
+    assert_true(amqp_translate_out(&t, &d, false, FRAME).len <= MOST);
+    assert_true(amqp_translate_out(&t, &d, true, FRAME).len <= MOST);
+    for (int i = 0; i < 30; i++) {
+        queue[0] = (char)('a' + i);
+        death_add(&deaths, queue, DEATH_EXPIRED, 1000, -1);
+    }
+    d.message.deaths = buf_slice(&deaths);
+    struct slice fits = amqp_translate_out(&t, &d, true, FRAME);
+    assert_true(fits.len <= MOST);
+    assert_int_equal(amqp_properties_read(fits, &out), 0);
+    text_is(out.headers, "x-last-death-queue", queue);
+    assert_int_equal(amqp_table_get(out.headers, "x-death", &v), 0);
+    assert_true(v.bytes.len > 200);
+    // A record of a stranger's, with more properties than any AMQP client can have published.
+    buf_put_be16(&big, AMQP_HEADERS);
+    size_t at = big.len;
+    buf_put_be32(&big, 0);
+    buf_put_u8(&big, 1);
+    buf_put_u8(&big, 'k');
+    buf_put_u8(&big, 'S');
+    buf_put_be32(&big, (uint32_t)BIG - 100);
+    buf_put_zero(&big, BIG - 100);
+    amqp_close(&big, at);
+    struct buf stranger;
+    buf_init(&stranger, BIG * 2);
+    message_header_put(&stranger, slice_cstr(AMQP_RECORD_HEADER), buf_slice(&big));
+    d.message.headers = buf_slice(&stranger);
+    d.message.headers_count = 1;
+    assert_true(amqp_translate_out(&t, &d, true, FRAME).len <= MOST);
+    buf_fini(&stranger);
+    buf_fini(&big);
+    buf_fini(&deaths);
+    buf_fini(&headers);
+}
+
 static void headers_are_compared_by_value(void **state)
 {
     (void)state;
@@ -416,6 +470,7 @@ int main(void)
         TEST(deliveries_are_counted),
         TEST(records_of_kafka_clients),
         TEST(headers_are_compared_by_value),
+        TEST(properties_fit_a_frame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
