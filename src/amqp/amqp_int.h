@@ -179,8 +179,8 @@ void amqp_owned_close(struct amqp_conn *conn);
 void amqp_owned_forget(struct amqp_conn *conn); // as above, but the actor has ended
 
 // ---- handlers: client methods that the upper half serves; others are the lower half's own
-// (connection, channel) or refused (tx). Arguments are valid during the call only. What is a table
-// has been checked.
+// (connection, channel, access) or refused (tx). Arguments are valid during the call only. What is
+// a table has been checked.
 
 struct amqp_content {                   // valid during the call
     struct slice properties;            // raw

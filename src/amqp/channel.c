@@ -179,6 +179,13 @@ static void flow(struct amqp_channel *ch, const struct amqp_channel_flow *m)
         amqp_fail(ch, AMQP_NOT_IMPLEMENTED, AMQP_CHANNEL_FLOW, "active=false");
 }
 
+// AMQP 0-8's tickets: gone in 0-9-1, but RabbitMQ still gives one, always the same, and asks for it
+// nowhere.
+static void access_request(struct amqp_channel *ch)
+{
+    amqp_send(ch, AMQP_ACCESS_REQUEST_OK, &(struct amqp_access_request_ok){.ticket = 1});
+}
+
 void amqp_channel_left(struct amqp_channel *ch)
 {
     struct amqp_conn *conn = ch->conn;
@@ -201,6 +208,9 @@ static void handle(struct amqp_channel *ch, uint32_t method, const void *m)
         break;
     case AMQP_CHANNEL_FLOW:
         flow(ch, m);
+        break;
+    case AMQP_ACCESS_REQUEST:
+        access_request(ch);
         break;
     case AMQP_CHANNEL_CLOSE:
         if (!amqp_leave(ch->conn, ch))

@@ -442,6 +442,26 @@ static void test_flow(void **state)
     rig_fini(&rig);
 }
 
+// AMQP 0-8's tickets: one for all, whatever is asked.
+static void test_access(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct peer peer;
+    upper_reset();
+    rig_init(&rig);
+    peer_open(&rig, &peer, 1);
+    for (int i = 0; i < 2; i++) {
+        const struct amqp_access_request m = {
+            .realm = slice_cstr("/data"), .exclusive = true, .read = i == 0, .write = true};
+        put_method(&peer.out, 1, AMQP_ACCESS_REQUEST, &m);
+        const struct amqp_access_request_ok *ok = peer_expect(&peer, 1, AMQP_ACCESS_REQUEST_OK);
+        assert_int_equal(ok->ticket, 1);
+    }
+    peer_close(&peer);
+    rig_fini(&rig);
+}
+
 // ---- memory
 
 // More contents are begun than there is memory for: what stands still makes room for what moves.
@@ -512,6 +532,7 @@ int main(void)
         cmocka_unit_test_teardown(test_exceptions, teardown),
         cmocka_unit_test_teardown(test_long_texts_are_cut, teardown),
         cmocka_unit_test_teardown(test_flow, teardown),
+        cmocka_unit_test_teardown(test_access, teardown),
         cmocka_unit_test_teardown(test_memory_is_short, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -207,6 +207,8 @@ static struct outcome on_open_channel(const struct wire_method *method)
     case AMQP_CHANNEL_FLOW:
         return (struct outcome){
             .expected = CONNECTION_DIES, .code = 540, .text = "NOT_IMPLEMENTED - active=false"};
+    case AMQP_ACCESS_REQUEST:
+        return (struct outcome){.expected = ANSWER, .method = AMQP_ACCESS_REQUEST_OK};
     case AMQP_BASIC_PUBLISH: // its content is awaited
         return (struct outcome){.expected = NOTHING};
     case AMQP_TX_SELECT:

@@ -383,6 +383,49 @@ const struct wire_msg amqp_channel_close_ok_msg = {
     .flexible_since = WIRE_NEVER_FLEXIBLE,
 };
 
+static const struct wire_field access_request_fields[] = {
+    {.name = "realm", .type = WIRE_SHORT_STR, .offset = offsetof(struct amqp_access_request, realm)},
+    {.name = "exclusive", .type = WIRE_BIT, .bit = 0, .offset = offsetof(struct amqp_access_request, exclusive)},
+    {.name = "passive", .type = WIRE_BIT, .bit = 1, .offset = offsetof(struct amqp_access_request, passive)},
+    {.name = "active", .type = WIRE_BIT, .bit = 2, .offset = offsetof(struct amqp_access_request, active)},
+    {.name = "write", .type = WIRE_BIT, .bit = 3, .offset = offsetof(struct amqp_access_request, write)},
+    {.name = "read", .type = WIRE_BIT, .bit = 4, .offset = offsetof(struct amqp_access_request, read)},
+};
+static const uint16_t access_request_min_bytes[] = {2};
+static const struct wire_struct access_request_type = {
+    .name = "access_request",
+    .fields = access_request_fields,
+    .min_bytes = access_request_min_bytes,
+    .fields_count = 6,
+    .untagged_count = 6,
+    .size = sizeof(struct amqp_access_request),
+};
+const struct wire_msg amqp_access_request_msg = {
+    .name = "access.request",
+    .root = &access_request_type,
+    .api_key = -1,
+    .flexible_since = WIRE_NEVER_FLEXIBLE,
+};
+
+static const struct wire_field access_request_ok_fields[] = {
+    {.name = "ticket", .type = WIRE_I16, .natural = true, .offset = offsetof(struct amqp_access_request_ok, ticket)},
+};
+static const uint16_t access_request_ok_min_bytes[] = {2};
+static const struct wire_struct access_request_ok_type = {
+    .name = "access_request_ok",
+    .fields = access_request_ok_fields,
+    .min_bytes = access_request_ok_min_bytes,
+    .fields_count = 1,
+    .untagged_count = 1,
+    .size = sizeof(struct amqp_access_request_ok),
+};
+const struct wire_msg amqp_access_request_ok_msg = {
+    .name = "access.request_ok",
+    .root = &access_request_ok_type,
+    .api_key = -1,
+    .flexible_since = WIRE_NEVER_FLEXIBLE,
+};
+
 static const struct wire_field exchange_declare_fields[] = {
     {.name = "reserved_1", .type = WIRE_I16, .natural = true, .offset = offsetof(struct amqp_exchange_declare, reserved_1)},
     {.name = "exchange", .type = WIRE_SHORT_STR, .offset = offsetof(struct amqp_exchange_declare, exchange)},
@@ -1241,6 +1284,8 @@ const struct wire_method wire_amqp_methods[] = {
     {&amqp_channel_flow_ok_msg, 20 << 16 | 21, WIRE_BY_CLIENT | WIRE_BY_SERVER, false},
     {&amqp_channel_close_msg, 20 << 16 | 40, WIRE_BY_CLIENT | WIRE_BY_SERVER, false},
     {&amqp_channel_close_ok_msg, 20 << 16 | 41, WIRE_BY_CLIENT | WIRE_BY_SERVER, false},
+    {&amqp_access_request_msg, 30 << 16 | 10, WIRE_BY_CLIENT, false},
+    {&amqp_access_request_ok_msg, 30 << 16 | 11, WIRE_BY_SERVER, false},
     {&amqp_exchange_declare_msg, 40 << 16 | 10, WIRE_BY_CLIENT, false},
     {&amqp_exchange_declare_ok_msg, 40 << 16 | 11, WIRE_BY_SERVER, false},
     {&amqp_exchange_delete_msg, 40 << 16 | 20, WIRE_BY_CLIENT, false},

@@ -27,6 +27,8 @@ enum amqp_method { // class << 16 | method
     AMQP_CHANNEL_FLOW_OK = 20 << 16 | 21,
     AMQP_CHANNEL_CLOSE = 20 << 16 | 40,
     AMQP_CHANNEL_CLOSE_OK = 20 << 16 | 41,
+    AMQP_ACCESS_REQUEST = 30 << 16 | 10,
+    AMQP_ACCESS_REQUEST_OK = 30 << 16 | 11,
     AMQP_EXCHANGE_DECLARE = 40 << 16 | 10,
     AMQP_EXCHANGE_DECLARE_OK = 40 << 16 | 11,
     AMQP_EXCHANGE_DELETE = 40 << 16 | 20,
@@ -171,6 +173,19 @@ struct amqp_channel_close { // channel.close, 20.40
 
 struct amqp_channel_close_ok { // channel.close_ok, 20.41
     bool no_fields;
+};
+
+struct amqp_access_request { // access.request, 30.10
+    struct slice realm;
+    bool exclusive;
+    bool passive;
+    bool active;
+    bool write;
+    bool read;
+};
+
+struct amqp_access_request_ok { // access.request_ok, 30.11
+    uint16_t ticket;
 };
 
 struct amqp_exchange_declare { // exchange.declare, 40.10
@@ -445,6 +460,8 @@ extern const struct wire_msg amqp_channel_flow_msg;
 extern const struct wire_msg amqp_channel_flow_ok_msg;
 extern const struct wire_msg amqp_channel_close_msg;
 extern const struct wire_msg amqp_channel_close_ok_msg;
+extern const struct wire_msg amqp_access_request_msg;
+extern const struct wire_msg amqp_access_request_ok_msg;
 extern const struct wire_msg amqp_exchange_declare_msg;
 extern const struct wire_msg amqp_exchange_declare_ok_msg;
 extern const struct wire_msg amqp_exchange_delete_msg;
