@@ -166,7 +166,17 @@ void amqp_confirm_published(struct amqp_session *s, bool routed)
 
 void amqp_confirm_refused(struct amqp_session *s)
 {
-    decided(s, ERR_BUDGET);
+    struct amqp_confirm_run *run = s->run;
+    ASSERT(run != NULL);
+    if (!run_empty(run) || run->receipt.flights == 0) {
+        decided(s, ERR_BUDGET);
+        return;
+    }
+    // Some queues took it before memory ended: its tag waits for them by itself.
+    s->published++;
+    run->last = s->published;
+    run->receipt.err = ERR_BUDGET;
+    run_close(s);
 }
 
 void amqp_confirm_turn(struct amqp_session *s)

@@ -467,6 +467,60 @@ static void nobody_waits_for_confirms(void **state)
     rig_fini(&rig);
 }
 
+static void put_large(struct buf *out, const char *exchange, size_t bytes)
+{
+    static const uint8_t frame[64 << 10];
+    put_method(out, 1, AMQP_BASIC_PUBLISH,
+               &(struct amqp_basic_publish){.exchange = text(exchange)});
+    put_header(out, 1, bytes);
+    for (size_t part; bytes > 0; bytes -= part) {
+        part = bytes < sizeof frame ? bytes : sizeof frame;
+        put_frame(out, AMQP_FRAME_BODY, 1, frame, part);
+    }
+}
+
+// Of a fanout some queues have the message when memory ends: it is refused, and the next one is
+// not.
+static void memory_ends_among_copies(void **state)
+{
+    (void)state;
+    enum { QUEUES = 12 };
+    static const char *const names[QUEUES] = {"q0", "q1", "q2", "q3", "q4",  "q5",
+                                              "q6", "q7", "q8", "q9", "q10", "q11"};
+    struct rig rig;
+    struct peer peer;
+    rig_init(&rig);
+    peer_open(&rig, &peer, 1);
+    declare_exchange(&peer, "all", "fanout");
+    for (int i = 0; i < QUEUES; i++) {
+        declare(&peer, names[i]);
+        bind_queue(&peer, names[i], "all", "");
+    }
+    select_confirms(&peer);
+    size_t taken[RIG_SHARDS], large = 0;
+    for (int i = 0; i < RIG_SHARDS; i++) {
+        struct budget *budget = shard_request_budget(((struct amqp_door *)rig.doors[i])->shard);
+        large = (size_t)budget->limit_bytes / 16;
+        taken[i] = large * 14;
+        budget_force(budget, taken[i]);
+    }
+    put_large(&peer.out, "all", large);
+    const struct amqp_basic_nack *refused = peer_expect(&peer, 1, AMQP_BASIC_NACK);
+    assert_int_equal(refused->delivery_tag, 1);
+    assert_false(refused->multiple);
+    for (int i = 0; i < RIG_SHARDS; i++)
+        budget_give(shard_request_budget(((struct amqp_door *)rig.doors[i])->shard), taken[i]);
+    publish(&peer, names[QUEUES - 1], "m");
+    const struct amqp_basic_ack *taken_last = peer_expect(&peer, 1, AMQP_BASIC_ACK);
+    assert_int_equal(taken_last->delivery_tag, 2);
+    assert_false(taken_last->multiple);
+    assert_int_equal(look(&peer, names[QUEUES - 1]).messages, 1);
+    assert_true(look(&peer, names[0]).messages > 0);
+    nothing_comes(&peer);
+    peer_close(&peer);
+    rig_fini(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,6 +534,7 @@ int main(void)
         cmocka_unit_test(times_to_live_and_delays),
         cmocka_unit_test(replies),
         cmocka_unit_test(nobody_waits_for_confirms),
+        cmocka_unit_test(memory_ends_among_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
