@@ -31,6 +31,15 @@ int cli_usage(const struct cli_command *command, const char *format, ...)
     return EX_USAGE;
 }
 
+int cli_written(int code)
+{
+    bool written = fflush(stdout) == 0 && ferror(stdout) == 0;
+    if (written || code != 0)
+        return code;
+    cli_error("standard output cannot be written");
+    return EX_IOERR;
+}
+
 int cli_exit_code(int err)
 {
     switch (err) {

@@ -26,5 +26,7 @@ void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_usage(const struct cli_command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 int cli_exit_code(int err); // the sysexits code of an ERR_*
+// What was printed has left the process: code, or EX_IOERR after a message if code is 0.
+int cli_written(int code);
 
 #endif

@@ -44,7 +44,7 @@ int main(int argc, char **argv)
             (void)fputs(commands[i]->help, stdout);
             return EX_OK;
         }
-        return commands[i]->run(argc - 1, argv + 1);
+        return cli_written(commands[i]->run(argc - 1, argv + 1));
     }
     cli_error("there is no command '%s'; 'weir --help' lists them", argv[1]);
     return EX_USAGE;

@@ -53,13 +53,22 @@ static void message_row(struct table *t, const struct queue_answer *m)
     }
 }
 
-// Looks at messages and puts them back, unless they are taken.
+// Behind whose answer what was acknowledged has been read.
+static int settled(struct queue_session *s, const struct amqp_basic_get *ask)
+{
+    const struct amqp_queue_declare passive = {.queue = ask->queue, .passive = true};
+    const struct queue_answer *a = NULL;
+    return queue_session_call(s, AMQP_QUEUE_DECLARE, &passive, &a);
+}
+
+// Looks at messages and puts them back, unless they are taken: once they are written, since nobody
+// else has them then. What is not acknowledged goes back when the connection ends.
 static int get(struct queue_session *s, const struct cli_arguments *args, int64_t count)
 {
     static const char *const columns[] = {"REDELIVERED", "EXCHANGE", "ROUTING KEY", "BODY", NULL};
     const char *take = cli_option(args, "--take");
-    const struct amqp_basic_get ask = {.queue = slice_cstr(args->words[1]),
-                                       .no_ack = take != NULL && strcmp(take, "yes") == 0};
+    const struct amqp_basic_get ask = {.queue = slice_cstr(args->words[1])};
+    struct amqp_basic_ack ack = {.multiple = true};
     const struct queue_answer *m = NULL;
     struct table t;
     int code = 0;
@@ -68,11 +77,17 @@ static int get(struct queue_session *s, const struct cli_arguments *args, int64_
         code = queue_session_call(s, AMQP_BASIC_GET, &ask, &m);
         if (code == 0 && m->method != AMQP_BASIC_GET_OK)
             break;
-        if (code == 0)
+        if (code == 0) {
             message_row(&t, m);
+            ack.delivery_tag = m->tag;
+        }
     }
-    table_print(&t); // what is not acknowledged goes back when the connection ends
-    return code;
+    table_print(&t);
+    code = cli_written(code);
+    if (code != 0 || ack.delivery_tag == 0 || take == NULL || strcmp(take, "yes") != 0)
+        return code;
+    code = queue_session_send(s, AMQP_BASIC_ACK, &ack);
+    return code == 0 ? settled(s, &ask) : code;
 }
 
 // ---- publish
@@ -104,8 +119,13 @@ static int body_read(const struct cli_arguments *args, struct buf *body)
     }
     while ((n = fread(chunk, 1, sizeof chunk, in)) > 0)
         buf_put(body, chunk, n);
+    bool failed = ferror(in) != 0;
     if (in != stdin)
         (void)fclose(in);
+    if (failed) {
+        cli_error("%s cannot be read", path != NULL ? path : "standard input");
+        return EX_IOERR;
+    }
     if (body->err != 0) {
         cli_error("the body is larger than 16 MiB");
         return EX_DATAERR;
@@ -145,6 +165,10 @@ static int publish(struct queue_session *s, const struct cli_arguments *args, in
     for (uint32_t i = 0; code == 0 && i < args->options_count; i++)
         if (strcmp(args->options[i].name, "--header") == 0)
             code = header_put(&headers, args->options[i].value);
+    if (code == 0 && headers.err != 0) {
+        cli_error("the headers are larger than 64 KiB");
+        code = EX_DATAERR;
+    }
     if (headers.len > 0) {
         p.flags |= AMQP_HEADERS;
         p.headers = buf_slice(&headers);
@@ -302,6 +326,18 @@ static const struct verb {
     {"delete", 2, 1, delete}, {"redrive", 2, COUNT_MAX, redrive},
 };
 
+// Names that AMQP can say.
+static bool names_ok(const struct cli_arguments *args)
+{
+    static const char *const names[] = {"--vhost", "--exchange", "--routing-key", "--to"};
+    bool ok = strlen(args->words[1]) <= WIRE_SHORT_STR_MAX;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *name = cli_option(args, names[i]);
+        ok = ok && (name == NULL || strlen(name) <= WIRE_SHORT_STR_MAX);
+    }
+    return ok;
+}
+
 int queue_messages(const char *verb, const struct cli_arguments *args)
 {
     const struct verb *v = NULL;
@@ -314,6 +350,8 @@ int queue_messages(const char *verb, const struct cli_arguments *args)
     if (v == NULL || args->words_count < 2 || args->words_count > v->words_max)
         return cli_usage(&cli_queue, "list, or describe, get, publish, purge, delete or redrive "
                                      "and the queue's name");
+    if (!names_ok(args))
+        return cli_usage(&cli_queue, "names have at most %d bytes", WIRE_SHORT_STR_MAX);
     int64_t count = v->count;
     if (count_text != NULL &&
         cli_number(&cli_queue, "--count", count_text, 1, COUNT_MAX, &count) != 0)

@@ -126,6 +126,13 @@ class Amqp:
         self.send(publish(1, queue, body, True))
         self.expect(60, 80)
 
+    def body(self):
+        """Of the next content that fits one frame."""
+        while True:
+            kind, _, payload = self.frame()
+            if kind == BODY:
+                return payload
+
     def close(self):
         self.sock.close()
 

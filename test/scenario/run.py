@@ -10,11 +10,12 @@ import time
 import traceback
 
 import amqp_strangers
+import commands
 import host
 import strangers
 from rawkafka import Skip
 
-TESTS = host.TESTS + strangers.TESTS + amqp_strangers.TESTS
+TESTS = host.TESTS + strangers.TESTS + amqp_strangers.TESTS + commands.TESTS
 LIMIT_S = 90
 AT_ONCE = 3
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Scenarios over real sockets and real files, in python3's standard library: run.sh [NAME]… (strangers.py, amqp_strangers.py, host.py).
+# Scenarios over real sockets and real files, in python3's standard library: run.sh [NAME]… (strangers.py, amqp_strangers.py, host.py, commands.py).
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 mkdir -p build/scenario
