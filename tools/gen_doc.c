@@ -225,6 +225,7 @@ static void formats(void)
         "snapshot/NUMBER.snap         the state at a checkpoint, and what changed since\n"
         "spill/                       of queues in memory, what outgrew it; wiped by every start\n"
         "journal/NUMBER.wal           what was acknowledged since\n"
+        "journal/reserve              blocks kept for a full disk: deletions and checkpoints\n"
         "log/TOPIC-ID/PARTITION/      segments: BASE.log, BASE.index, BASE.timeindex, as "
         "Kafka writes them\n"
         "```\n\n"

@@ -352,6 +352,10 @@ int sim_inode_grow(struct sim_inode *inode, uint64_t end)
         return 0;
     if (disk->sim->now_ns < disk->full_until_ns && disk->full_bytes < capacity)
         capacity = disk->full_bytes;
+    // Blocks of a removed file come back when its removal is on disk: a file system in need sees to
+    // that.
+    if (disk->used_bytes + (need - inode->counted_bytes) > capacity)
+        sim_names_commit(disk);
     if (disk->used_bytes + (need - inode->counted_bytes) > capacity)
         return ERR_NOSPACE;
     disk->used_bytes += need - inode->counted_bytes;

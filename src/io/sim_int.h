@@ -349,6 +349,7 @@ struct sim_name_op *sim_names_change(struct sim_disk *disk, enum sim_name_kind k
 void sim_names_sync(struct sim_disk *disk, const char *dir, uint64_t actor, int64_t start_ns,
                     int64_t end_ns);
 void sim_names_settle(struct sim_disk *disk);
+void sim_names_commit(struct sim_disk *disk); // what has ended is durable, as if it had been synced
 bool sim_path_in(const char *path, const char *dir); // directly in it
 
 // sim_file.c, sim_dir.c

@@ -198,6 +198,19 @@ void sim_names_settle(struct sim_disk *disk)
     }
 }
 
+void sim_names_commit(struct sim_disk *disk)
+{
+    int64_t now_ns = disk->sim->now_ns;
+    LIST_FOR (it, &disk->name_ops) {
+        struct sim_name_op *op = CONTAINER_OF(it, struct sim_name_op, link);
+        if (op->end_ns > now_ns)
+            break;
+        if (op->durable_ns > now_ns)
+            op->durable_ns = now_ns;
+    }
+    sim_names_settle(disk);
+}
+
 struct sim_name_op *sim_names_change(struct sim_disk *disk, enum sim_name_kind kind,
                                      const char *path, const char *to, struct sim_inode *inode)
 {

@@ -202,6 +202,16 @@ static void finish(struct checkpointer *c, int err)
 
 // ---- steps 3 to 5
 
+// What a checkpoint lets the journal recycle is worth more than the reserve, which is made again
+// then.
+static bool reserve_taken(struct checkpointer *c, uint64_t number, uint64_t bytes)
+{
+    char path[SNAPSHOT_PATH_SIZE];
+    snapshot_path(number, ".tmp", path);
+    bytes += SNAPSHOT_HEADER + SNAPSHOT_TRAILER;
+    return journal_reserve_take(c->options.journal, c->options.actor, bytes, path);
+}
+
 // The chain after this checkpoint: unchanged when nothing changed, else with one more file.
 static int write_snapshot(struct checkpointer *c, uint64_t number, struct checkpoint_chain *chain)
 {
@@ -219,8 +229,10 @@ static int write_snapshot(struct checkpointer *c, uint64_t number, struct checkp
     if (c->full || bytes > 0) {
         struct snapshot_parts records = {.pieces = pieces, .count = count};
         ASSERT(chain->count < CHECKPOINT_CHAIN_MAX);
-        err = snapshot_write(c->options.actor, number, c->replay_lsn, c->full, &records,
-                             &chain->files[chain->count]);
+        struct checkpoint_chain_file *file = &chain->files[chain->count];
+        err = snapshot_write(c->options.actor, number, c->replay_lsn, c->full, &records, file);
+        if (err == ERR_NOSPACE && reserve_taken(c, number, bytes))
+            err = snapshot_write(c->options.actor, number, c->replay_lsn, c->full, &records, file);
         if (err == 0)
             c->stats.snapshot_bytes += chain->files[chain->count++].size_bytes;
     }

@@ -8,7 +8,9 @@
 //
 // When there is no room the group waits, and with it every append: an urgent checkpoint is asked
 // for, and what it recycles lets the group go on. A disk too full for a new file is met by trying
-// again, since files will be recycled.
+// again, since files will be recycled; from the first time on the journal is `starved`, which lets
+// nothing large in, so that what room is left (three quarters of the file in use, since the next
+// one is made early) is for deletions and checkpoints. A group that waits gets the reserve.
 #include "base/assert.h"
 #include "base/bugs.h"
 #include "base/err.h"
@@ -63,7 +65,9 @@ static void tell_level(struct journal *journal)
         all += (journal->options.files_max - files->count) * journal->options.file_bytes;
 
     int level = used >= all / 4 * 3 ? 2 : used >= all / 2 ? 1 : 0;
-    if (files->waiting)
+    // No file can be made: what older ones hold is wanted back.
+    bool older = files->used.next != files->used.prev;
+    if (files->waiting || (older && atomic_load(&journal->starved)))
         level = 2;
     if (level > files->level && journal->options.want_checkpoint != NULL)
         journal->options.want_checkpoint(journal->options.arg, level == 2);
@@ -76,14 +80,19 @@ static void make_next(struct journal *journal)
 {
     struct journal_files *files = &journal->files;
     struct wal_file *last = active(journal);
-    uint64_t size = last == NULL ? journal->options.first_file_bytes : last->size_bytes;
-    size =
-        size > journal->options.file_bytes / GROWTH ? journal->options.file_bytes : size * GROWTH;
+    uint64_t least = last == NULL ? journal->options.first_file_bytes : last->size_bytes;
+    uint64_t size =
+        least > journal->options.file_bytes / GROWTH ? journal->options.file_bytes : least * GROWTH;
     if (files->waiting && size < files->need_bytes)
         size = journal->options.file_bytes; // else it would be made again and again
+    if (least > size || (files->waiting && least < files->need_bytes))
+        least = size;
     files->making++;
     files->count++;
-    struct wal_job job = {.number = files->next_number++, .size_bytes = size};
+    struct wal_job job = {.number = files->next_number++,
+                          .size_bytes = size,
+                          .least_bytes = least,
+                          .last_resort = files->waiting && files->need_bytes <= WAL_RESERVE_BYTES};
     wal_job_post(journal, WAL_MAKE, &job);
 }
 
@@ -93,13 +102,16 @@ static void make_ahead(struct journal *journal)
     if (journal->failed != 0 || files->quiet || files->making > 0 ||
         io_timer_running(&files->retry))
         return;
-    if (!list_empty(&files->spares))
+    // Starved: until there is one, or who waits would wait for ever.
+    bool starved = atomic_load(&journal->starved);
+    if (!list_empty(&files->spares) && !starved)
         return;
     bool overflow = files->waiting && atomic_load(&journal->overflow);
-    if (files->count >= journal->options.files_max && !overflow)
+    if (files->count >= journal->options.files_max && !overflow && !starved)
         return;
     struct wal_file *last = active(journal);
-    if (last != NULL && files->pos < last->size_bytes / 4 && !files->waiting)
+    bool wanted = files->waiting || starved;
+    if (last != NULL && files->pos < last->size_bytes / 4 && !wanted)
         return;
     make_next(journal);
 }
@@ -109,10 +121,27 @@ void files_overflow(struct journal *journal)
     make_ahead(journal);
 }
 
+static void make_reserve(struct journal *journal)
+{
+    struct journal_files *files = &journal->files;
+    if (files->reserving || files->quiet || journal->failed != 0)
+        return;
+    files->reserving = true;
+    wal_job_post(journal, WAL_RESERVE, &(struct wal_job){0});
+}
+
 static void retry_fire(struct io_timer *timer)
 {
     struct journal *journal = CONTAINER_OF(timer, struct journal, files.retry);
     make_ahead(journal);
+    make_reserve(journal);
+}
+
+static void retry_later(struct journal *journal)
+{
+    struct io *io = journal->options.actor;
+    if (!io_timer_running(&journal->files.retry) && journal->failed == 0)
+        io_timer_start(io, &journal->files.retry, io_now_ns(io) + RETRY_NS);
 }
 
 // ---- room
@@ -168,6 +197,8 @@ int files_room(struct journal *journal, uint64_t len_bytes)
     ASSERT(len_bytes % IO_BLOCK == 0);
     while (!fits(journal, len_bytes)) {
         if (list_empty(&files->spares)) {
+            if (!files->waiting) // another try at once, and the reserve if it fails
+                io_timer_stop(journal->options.actor, &files->retry);
             files->waiting = true;
             files->need_bytes = WAL_GROUPS_AT + len_bytes;
             make_ahead(journal);
@@ -204,14 +235,74 @@ static void spare_add(struct journal *journal, const struct wal_job *job)
     file->number = job->number;
     file->salt = job->salt;
     file->size_bytes = job->size_bytes;
+    file->of_reserve = job->of_reserve;
     ASSERT(list_empty(&files->spares) || file_of(files->spares.prev)->number < file->number);
     list_push_back(&files->spares, &file->link);
+}
+
+// ---- starved
+
+static void room_run(struct io_msg *msg) // on the shard
+{
+    struct journal_lane *lane = CONTAINER_OF(msg, struct journal_lane, room_msg);
+    (void)atomic_exchange(&lane->room_posted, false); // sees what the poster wrote before
+}
+
+// What was refused is tried again at the end of a turn of its shard. There may be no other reason
+// for one: everybody waits.
+static void starved_end(struct journal *journal)
+{
+    if (!atomic_exchange(&journal->starved, false))
+        return;
+    for (uint32_t i = 0; i < journal->options.ports_count; i++) {
+        struct journal_lane *lane = &journal->lanes[i];
+        if (lane->shard == NULL || atomic_exchange(&lane->room_posted, true))
+            continue;
+        lane->room_msg.run = room_run;
+        io_post(lane->shard, &lane->room_msg);
+    }
+}
+
+// A spare file is the end of need, but for the reserve.
+static void starved_look(struct journal *journal, const struct wal_job *job)
+{
+    bool refused = job->kind == WAL_MAKE && (job->err == ERR_NOSPACE || job->of_reserve);
+    LIST_FOR (it, &journal->files.spares) {
+        if (file_of(it)->of_reserve)
+            continue;
+        starved_end(journal);
+        return;
+    }
+    if (refused)
+        atomic_store(&journal->starved, true);
+}
+
+// Somebody looks for room as long as anybody waits for it.
+static void starved_invariant(const struct journal *journal)
+{
+    const struct journal_files *files = &journal->files;
+    if (!atomic_load(&journal->starved) || files->quiet || journal->failed != 0)
+        return;
+    ASSERT(files->making > 0 || io_timer_running(&files->retry));
+}
+
+static void reserve_done(struct journal *journal, const struct wal_job *job)
+{
+    journal->files.reserving = false;
+    if (job->err == ERR_NOSPACE)
+        retry_later(journal);
 }
 
 void files_job_done(struct journal *journal, struct wal_job *job)
 {
     struct journal_files *files = &journal->files;
     list_remove(&job->link);
+    if (job->kind == WAL_RESERVE) {
+        reserve_done(journal, job);
+        mem_free(job);
+        files_quiesce(journal);
+        return;
+    }
     if (job->kind == WAL_MAKE) {
         ASSERT(files->making > 0);
         files->making--;
@@ -222,13 +313,13 @@ void files_job_done(struct journal *journal, struct wal_job *job)
         spare_add(journal, job);
     else
         files->count--; // a file that could not be recycled is left to the next start
-    if (job->err != 0 && !io_timer_running(&files->retry) && journal->failed == 0) {
-        struct io *io = journal->options.actor;
-        io_timer_start(io, &files->retry, io_now_ns(io) + RETRY_NS);
-    }
+    starved_look(journal, job);
+    if (job->err != 0 || job->of_reserve)
+        retry_later(journal);
     mem_free(job);
     make_ahead(journal);
     tell_level(journal);
+    starved_invariant(journal);
     files_quiesce(journal);
 }
 
@@ -262,14 +353,22 @@ void files_recycle(struct journal *journal, uint64_t lsn)
     }
     files->level = 0; // still as full as before: then the next checkpoint is asked for at once
     tell_level(journal);
+    make_reserve(journal); // it may have been used
 }
 
 // ---- life
 
-int files_start(struct journal *journal)
+void files_begin(struct journal *journal)
 {
     struct journal_files *files = &journal->files;
-    io_timer_init(&files->retry, retry_fire);
+    list_init(&files->used);
+    list_init(&files->spares);
+    list_init(&files->jobs);
+    io_timer_init(&files->retry, retry_fire); // an order to recycle may come before the start
+}
+
+int files_start(struct journal *journal)
+{
     struct wal_file *last = active(journal);
     int err = last == NULL ? 0 : file_open(journal, last);
     if (err != 0)

@@ -148,9 +148,7 @@ static struct journal *journal_create(const struct journal_options *options, str
     }
     list_init(&journal->group.submissions);
     list_init(&journal->group.jobs);
-    list_init(&journal->files.used);
-    list_init(&journal->files.spares);
-    list_init(&journal->files.jobs);
+    files_begin(journal);
     list_splice_back(&journal->files.used, &tail->used);
     list_splice_back(&journal->files.spares, &tail->spares);
     journal->files.pos = tail->pos;

@@ -105,6 +105,10 @@ struct journal_barrier {
 void journal_barrier(struct journal_port *port, struct journal_barrier *barrier);
 uint64_t journal_port_bytes(
     const struct journal_port *port); // added and not yet done: what back-pressure looks at
+// The disk is too full for the journal's next file. What is large should not be added then: what
+// room there is, in the file in use and in the reserve, is for what makes room.
+// When that is over each port's shard has a turn, at whose end it can try again.
+bool journal_starved(const struct journal_port *port);
 
 // ---- life
 
@@ -161,6 +165,7 @@ int journal_open(struct io *io, const struct journal_options *options, uint64_t 
 int journal_scan(struct io *io, const char *dir, uint64_t from_lsn,
                  const struct journal_replay *replay, struct journal_recovery *out_recovery);
 void journal_start(struct journal *journal); // the actor begins to take submissions
+// On any thread, before the journal starts.
 struct journal_port *journal_port_create(struct journal *journal, uint32_t index, struct io *shard);
 // What is still open is dropped and its done never runs: after a crash or a fatal error.
 void journal_port_destroy(struct journal_port *port);
@@ -191,6 +196,12 @@ void journal_recycle(struct journal *journal, uint64_t lsn);
 // beyond files_max: the checkpoint waits for what stands in the queue, so it must not wait for the
 // checkpoint. How many is bounded by what shards may have undurable; recycling gives them back.
 void journal_overflow(struct journal *journal, bool on); // any actor
+
+// Beside the journal lies a file of reserved blocks, for a full disk: a group that finds no room
+// takes them as its next file, a checkpoint for its snapshot. True: they lie at `path` and have
+// room for so many bytes. On the checkpointer's actor.
+bool journal_reserve_take(const struct journal *journal, struct io *io, uint64_t bytes,
+                          const char *path);
 
 struct journal_stats {
     uint64_t groups, frames, bytes_written, direct_bytes, direct_groups, syncs, direct_syncs;

@@ -72,6 +72,9 @@ struct journal_lane {
     uint64_t limit_seq; // what lies below may be taken now
     uint64_t want_seq;  // what lies below is wanted by the choice under way
     struct list *scan;  // the first one the choice under way has not looked at
+    struct io *shard;   // of its port
+    struct io_msg room_msg;
+    _Atomic(bool) room_posted;
 };
 
 struct journal_bundle {
@@ -95,10 +98,15 @@ struct wal_file {
     uint64_t number, salt;
     uint64_t first_lsn; // 0: spare
     uint64_t size_bytes;
+    bool of_reserve;
     struct io_file *file; // the journal's actor opens it when it is needed
 };
 
-enum wal_job_kind { WAL_MAKE, WAL_RECYCLE, WAL_REMOVE };
+enum wal_job_kind { WAL_MAKE, WAL_RECYCLE, WAL_REMOVE, WAL_RESERVE };
+
+// The reserve, and the file that it becomes at need.
+#define WAL_RESERVE_NAME  "reserve"
+#define WAL_RESERVE_BYTES (UINT64_C(8) << 20)
 
 struct wal_job { // journal -> checkpointer's actor -> journal
     struct io_msg msg;
@@ -106,12 +114,18 @@ struct wal_job { // journal -> checkpointer's actor -> journal
     struct journal *journal;
     enum wal_job_kind kind;
     uint64_t number, old_number, salt, size_bytes;
+    uint64_t least_bytes; // WAL_MAKE: what will do where size_bytes has no room
+    bool last_resort;     // WAL_MAKE: on a full disk, of the reserve
+    bool of_reserve;      // that is what it came to
     int err;
 };
 
 // On any worker that may touch the directory. Each leaves a file that is there under its final name
 // or not at all.
 int wal_make(struct io *io, const char *dir, const struct wal_header *header);
+// The same of the reserve's blocks; ERR_NOSPACE when there are none.
+int wal_make_of_reserve(struct io *io, const char *dir, const struct wal_header *header);
+int wal_reserve(struct io *io, const char *dir, uint64_t size_bytes); // unless it is there
 int wal_recycle(struct io *io, const char *dir, const char *from_name,
                 const struct wal_header *header);
 void wal_path(const char *dir, const char *name, char out[JOURNAL_PATH_SIZE]);
@@ -134,8 +148,10 @@ struct journal_files {
     struct io *quiet_reply;
     struct io_msg *quiet_msg, quiesce_msg;
     struct io_timer retry;
+    bool reserving; // an order to make the reserve is under way
 };
 
+void files_begin(struct journal *journal);
 int files_start(struct journal *journal);
 // Room for a group: the file at the end of `used` and files.pos. ERR_AGAIN: none now; ERR_* fatal.
 int files_room(struct journal *journal, uint64_t len_bytes);
@@ -213,6 +229,7 @@ struct journal {
     _Atomic(bool) recycle_posted;
     struct io_msg recycle_msg;
     _Atomic(bool) overflow, overflow_posted;
+    _Atomic(bool) starved; // see journal_starved
     struct io_msg overflow_msg;
     struct io_msg start_msg, again_msg;
     bool again_posted;

@@ -496,8 +496,9 @@ static void live(struct universe *u, bool last)
     io_post(node.opener, &o.msg);
     (void)sim_run_until(u->sim, sim_now_ns(u->sim) + 10000 * MS, open_over, &o);
     bool open = sim_machine_up(u->machine) && o.done;
-    // A sync that fails during recovery is no damage: the start fails and is tried again.
-    if (open && node.open_err != 0 && node.open_err != ERR_SYNC)
+    // A sync that fails during recovery is no damage, nor is a full disk: the start fails and is
+    // tried again.
+    if (open && node.open_err != 0 && node.open_err != ERR_SYNC && node.open_err != ERR_NOSPACE)
         broken(u, node.recovery.damage[0] != 0 ? "recovery refused the start" : "recovery failed");
     if (open && node.open_err == 0) {
         u->cuts += node.recovery.cut;
@@ -523,12 +524,15 @@ static void universe_run(struct universe *u, uint64_t seed)
     options.fault_ppm[SIM_FAULT_DELAY] = 20000;
     if (seed % 4 == 0)
         options.fault_ppm[SIM_FAULT_SYNC_FAIL] = 3000;
+    if (seed % 4 == 1)
+        options.fault_ppm[SIM_FAULT_DISK_FULL] = 10000;
     assert_int_equal(sim_create(&options, &u->sim), 0);
     u->machine = sim_machine_create(u->sim, "server", true);
     u->from_lsn = 1;
     for (int life = 0; life < LIVES && u->fault == NULL; life++)
         live(u, false);
     sim_set_fault(u->sim, SIM_FAULT_SYNC_FAIL, 0);
+    sim_set_fault(u->sim, SIM_FAULT_DISK_FULL, 0);
     sim_crash_at_write(u->machine, 0, SIM_KILL);
     if (u->fault == NULL)
         live(u, true);

@@ -6,6 +6,10 @@
 // file its final name last: a name ending in .wal always has a whole header, whenever the machine
 // stopped.
 //
+// The reserve is a file of blocks that belong to nobody. A disk that is full when the journal needs
+// its next file, without which nothing can be deleted either, does not stop it: the reserve becomes
+// that file.
+//
 // Runs on the checkpointer's actor while the journal writes, and on the opening worker at the
 // start.
 #include <stdio.h>
@@ -15,6 +19,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "journal/journal_int.h"
+#include "journal/snapshot.h"
 
 #define ZERO_CHUNK_SMALL ((size_t)256 * 1024)
 #define ZERO_CHUNK_LARGE ((size_t)1024 * 1024)
@@ -54,6 +59,7 @@ static int fill(struct io_file *file, const struct wal_header *header)
     return err;
 }
 
+// What lies under its temporary name already is taken for it.
 int wal_make(struct io *io, const char *dir, const struct wal_header *header)
 {
     ASSERT(header->size_bytes % IO_BLOCK == 0);
@@ -77,6 +83,31 @@ int wal_make(struct io *io, const char *dir, const struct wal_header *header)
         err = io_sync_dir(io, dir);
     else
         (void)io_remove(io, temporary); // at the latest the next start does it
+    return err;
+}
+
+int wal_make_of_reserve(struct io *io, const char *dir, const struct wal_header *header)
+{
+    char reserve[JOURNAL_PATH_SIZE], temporary[JOURNAL_PATH_SIZE];
+    wal_path(dir, WAL_RESERVE_NAME, reserve);
+    wal_number_path(dir, header->number, ".new", temporary);
+    int err = io_rename(io, reserve, temporary);
+    if (err != 0)
+        return err == ERR_NOT_FOUND ? ERR_NOSPACE : err;
+    return wal_make(io, dir, header);
+}
+
+int wal_reserve(struct io *io, const char *dir, uint64_t size_bytes)
+{
+    char path[JOURNAL_PATH_SIZE];
+    wal_path(dir, WAL_RESERVE_NAME, path);
+    struct io_file *file = NULL;
+    int err = io_open(io, path, IO_CREATE | IO_WRITE, &file);
+    if (err == 0)
+        err = io_reserve(file, 0, size_bytes);
+    io_file_close(file);
+    if (err != 0)
+        (void)io_remove(io, path); // half a reserve is none
     return err;
 }
 
@@ -128,6 +159,37 @@ static void job_done(struct io_msg *msg) // on the journal's actor
     files_job_done(job->journal, job);
 }
 
+static uint64_t reserve_bytes(const struct journal *journal)
+{
+    uint64_t file_bytes = journal->options.file_bytes;
+    return file_bytes < WAL_RESERVE_BYTES ? file_bytes : WAL_RESERVE_BYTES;
+}
+
+// By another name, not by giving the blocks back: others wait for blocks too.
+bool journal_reserve_take(const struct journal *journal, struct io *io, uint64_t bytes,
+                          const char *path)
+{
+    char reserve[JOURNAL_PATH_SIZE];
+    wal_path(journal->dir, WAL_RESERVE_NAME, reserve);
+    return bytes <= reserve_bytes(journal) && io_rename(io, reserve, path) == 0;
+}
+
+static void make_run(struct io *io, struct wal_job *job, struct wal_header *header)
+{
+    const char *dir = job->journal->dir;
+    job->err = wal_make(io, dir, header);
+    if (job->err == ERR_NOSPACE && job->least_bytes < header->size_bytes) {
+        header->size_bytes = job->least_bytes;
+        job->err = wal_make(io, dir, header);
+    }
+    if (job->err == ERR_NOSPACE && job->last_resort) {
+        header->size_bytes = reserve_bytes(job->journal);
+        job->err = wal_make_of_reserve(io, dir, header);
+        job->of_reserve = job->err == 0;
+    }
+    job->size_bytes = header->size_bytes;
+}
+
 static void job_run(struct io_msg *msg) // on the checkpointer's actor
 {
     struct wal_job *job = CONTAINER_OF(msg, struct wal_job, msg);
@@ -144,7 +206,12 @@ static void job_run(struct io_msg *msg) // on the checkpointer's actor
     wal_name(job->old_number, ".wal", name);
     switch (job->kind) {
     case WAL_MAKE:
-        job->err = wal_make(io, journal->dir, &header);
+        make_run(io, job, &header);
+        break;
+    case WAL_RESERVE:
+        job->err = checkpoint_reserve(io);
+        if (job->err == 0)
+            job->err = wal_reserve(io, journal->dir, reserve_bytes(journal));
         break;
     case WAL_RECYCLE:
         job->err = wal_recycle(io, journal->dir, name, &header);

@@ -36,6 +36,11 @@ uint64_t journal_bundle_max(uint64_t file_bytes)
     return (file_bytes - WAL_GROUPS_AT) / 2;
 }
 
+bool journal_starved(const struct journal_port *port)
+{
+    return atomic_load_explicit(&port->journal->starved, memory_order_relaxed);
+}
+
 struct journal_port *journal_port_create(struct journal *journal, uint32_t index, struct io *shard)
 {
     ASSERT(index < journal->options.ports_count);
@@ -43,6 +48,7 @@ struct journal_port *journal_port_create(struct journal *journal, uint32_t index
     port->journal = journal;
     port->shard = shard;
     port->index = index;
+    journal->lanes[index].shard = shard;
     list_init(&port->ready);
     list_init(&port->owned);
     list_init(&port->barriers);

@@ -208,11 +208,11 @@ RIG int rig_open(struct rig *rig, uint64_t from_lsn)
     rig_call_on(rig->opener, rig_open_run, &opening);
     if (rig->open_err != 0)
         return rig->open_err;
-    journal_start(rig->journal);
     for (uint32_t i = 0; i < RIG_SHARDS; i++) {
         struct rig_port port = {.rig = rig, .index = i};
         rig_call_on(rig->shards[i], rig_port_run, &port);
     }
+    journal_start(rig->journal);
     return 0;
 }
 

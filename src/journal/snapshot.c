@@ -101,6 +101,18 @@ int slot_write(struct io *io, unsigned index, const struct checkpoint_slot *slot
     return err != 0 ? err : io_sync_dir(io, ".");
 }
 
+int checkpoint_reserve(struct io *io)
+{
+    struct io_file *file = NULL;
+    int err = io_mkdir(io, snapshot_dir);
+    if (err == 0)
+        err = io_open(io, checkpoint_path, IO_CREATE | IO_WRITE, &file);
+    if (err == 0)
+        err = io_reserve(file, 0, (uint64_t)CHECKPOINT_SLOTS * IO_BLOCK);
+    io_file_close(file);
+    return err;
+}
+
 // ---- snapshot files
 
 void snapshot_path(uint64_t number, const char *suffix, char out[SNAPSHOT_PATH_SIZE])
@@ -165,6 +177,8 @@ int snapshot_write(struct io *io, uint64_t number, uint64_t replay_lsn, bool ful
         err = io_open(io, temporary, IO_CREATE | IO_WRITE, &file);
     if (err == 0)
         err = pieces_write(file, number, replay_lsn, full, records, &written);
+    if (err == 0) // a reserve's blocks behind it
+        err = io_truncate(file, written.size_bytes);
     if (err == 0 && !bug(BUG_STALE_SNAPSHOT))
         err = io_sync(file);
     io_file_close(file);

@@ -56,13 +56,17 @@ int slot_get(const uint8_t block[IO_BLOCK], struct checkpoint_slot *out, uint32_
 // Writes the slot at `index` durably; makes the file when it is not there.
 int slot_write(struct io *io, unsigned index, const struct checkpoint_slot *slot);
 
+// Room for both slots, and the snapshots' directory, before the disk is full.
+int checkpoint_reserve(struct io *io);
+
 void snapshot_path(uint64_t number, const char *suffix, char out[SNAPSHOT_PATH_SIZE]);
 
 struct snapshot_parts { // the records, in pieces
     const struct slice *pieces;
     size_t count;
 };
-// Temporary name, write, sync, rename, sync of the directory.
+// Temporary name, write, sync, rename, sync of the directory. What lies under the temporary name
+// already is taken for it.
 int snapshot_write(struct io *io, uint64_t number, uint64_t replay_lsn, bool full,
                    const struct snapshot_parts *records, struct checkpoint_chain_file *out);
 // Checks the whole file before the first record goes to apply.

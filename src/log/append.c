@@ -372,7 +372,7 @@ int log_append(struct log *log, struct blob_piece piece, const struct batch *bat
         return ERR_STOPPED;
     // While segments cannot be written no checkpoint ends and the journal's room is all there is:
     // it is kept for deletions, which make room, and for what is too small to wait.
-    if (store->nospace && !log->options.memory)
+    if (!log->options.memory && (store->nospace || journal_starved(store->o.port)))
         return ERR_NOSPACE;
     bool memory = log->options.memory;
     int err = log_take(log, piece.len);

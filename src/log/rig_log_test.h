@@ -232,8 +232,8 @@ RIG void rig_open(struct rig *rig)
     rig->store_options.arg = rig;
     memset(rig->logs, 0, sizeof rig->logs);
     rig_on(rig, rig->opener, rig_recover, NULL);
-    journal_start(rig->journal);
     rig->port = journal_port_create(rig->journal, 0, rig->shard);
+    journal_start(rig->journal);
     log_store_set_port(rig->store, rig->port);
     rig_on(rig, rig->shard, rig_shard_begin, NULL);
 }

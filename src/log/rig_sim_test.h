@@ -349,8 +349,8 @@ static void start(struct uni *u)
     }
     for (int i = 0; i < LOGS; i++)
         check_recovered(u, i);
-    journal_start(u->journal);
     u->port = journal_port_create(u->journal, 0, u->shard);
+    journal_start(u->journal);
     log_store_set_port(u->store, u->port);
     (void)on(u, u->shard, begin, NULL);
 }

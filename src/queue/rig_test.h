@@ -357,8 +357,8 @@ RIG bool rig_start(struct rig *rig)
     if (!rig_on_io(rig, rig->opener, rig_recover, NULL))
         return false;
     assert_false(rig->failed_start);
-    journal_start(rig->journal);
     rig->port = journal_port_create(rig->journal, 0, rig->shard);
+    journal_start(rig->journal);
     log_store_set_port(rig->store, rig->port);
     return rig_on(rig, rig_begin, NULL);
 }
