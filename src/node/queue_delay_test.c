@@ -384,6 +384,20 @@ static void topic_delete_run(struct rig *r, struct shard *shard, void *arg)
     topic_delete_start(shard, arg);
 }
 
+static void trimmed(struct scatter *s)
+{
+    (void)s;
+    rig.done = true;
+}
+
+static void trim_run(struct rig *r, struct shard *shard, void *arg)
+{
+    struct scatter *s = arg;
+    (void)r;
+    s->done = trimmed;
+    scatter_start(shard, s);
+}
+
 static void test_hidden(void **state)
 {
     static const char *const any[] = {"weir.amqp.vhosts=*", NULL};
@@ -406,6 +420,10 @@ static void test_hidden(void **state)
         struct topic_delete r = {.name = slice_cstr("weir.delay_v.0")};
         rig_on_shard(&rig, 1, topic_delete_run, &r);
         assert_int_equal(r.err, ERR_POLICY_VIOLATION);
+        struct trim_part part = {.part = {.topic = t->id, .current_leader_epoch = -1}};
+        struct scatter trim = {.job = SCATTER_TRIM, .parts = &part, .parts_count = 1};
+        rig_on_shard(&rig, 1, trim_run, &trim);
+        assert_int_equal(part.part.err, ERR_INVALID_TOPIC_EXCEPTION);
         rig_crash(&rig);
         assert_int_equal(rig_start(&rig), 0);
     }

@@ -79,6 +79,11 @@ static bool trim_run(struct partition *partition, struct part *part)
 {
     struct trim_part *p = CONTAINER_OF(part, struct trim_part, part);
     int64_t to = p->offset == -1 ? part->high_watermark : p->offset;
+    const struct topic *topic = topic_by_id(partition->shard, &part->topic);
+    if (topic != NULL && topic->internal) { // the server's own; Kafka's word for it
+        part->err = ERR_INVALID_TOPIC_EXCEPTION;
+        return true;
+    }
     if (to < 0 || to > part->high_watermark) {
         part->err = ERR_OFFSET_OUT_OF_RANGE;
         return true;
