@@ -440,6 +440,44 @@ static void a_deaf_consumer_holds_little(void **state)
 }
 
 // Without memory for what it is to remember, a channel is given no more; with it, all the rest.
+// Nor do many of them: what they were lent while there was nothing is taken back when it comes.
+static void deaf_consumers_hold_little(void **state)
+{
+    (void)state;
+    enum { CONSUMERS = 200, COUNT = 40000, SIZE = 1000 };
+    struct rig rig;
+    struct peer deaf, other;
+    char body[SIZE + 1], tag[16];
+    int64_t most = 0;
+    memset(body, 'x', SIZE);
+    body[SIZE] = '\0';
+    rig_init(&rig);
+    peer_open(&rig, &deaf, 1);
+    peer_open(&rig, &other, 1);
+    (void)declare_with(&deaf, &(struct amqp_queue_declare){.queue = text("q")});
+    for (int i = 0; i < CONSUMERS; i++) {
+        (void)snprintf(tag, sizeof tag, "c%d", i);
+        consume(&deaf, "q", tag, false);
+    }
+    deaf.raw.deaf = true;
+    for (int i = 0; i < COUNT; i++) {
+        publish(&other, "q", body);
+        if (i % 500 != 499)
+            continue;
+        peer_flush(&other, MILLIS(20));
+        most = rig_request_bytes(&rig) > most ? rig_request_bytes(&rig) : most;
+    }
+    assert_true(most < 8 << 20);
+    deaf.raw.deaf = false; // and all come when it listens
+    io_watch(deaf.raw.sock, IO_READABLE);
+    rig_run(&rig, SECONDS(20));
+    peer_close(&deaf);
+    rig_run(&rig, SECONDS(1));
+    assert_int_equal(look(&other, "q").messages, COUNT);
+    peer_close(&other);
+    rig_fini(&rig);
+}
+
 static void memory_for_deliveries_is_short(void **state)
 {
     (void)state;
@@ -486,6 +524,7 @@ int main(void)
         cmocka_unit_test(auto_delete_queues_go_with_their_last_consumer),
         cmocka_unit_test(gets_come_behind_consumers),
         cmocka_unit_test(a_deaf_consumer_holds_little),
+        cmocka_unit_test(deaf_consumers_hold_little),
         cmocka_unit_test(memory_for_deliveries_is_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,7 +130,17 @@ uint32_t amqp_credit_first(struct amqp_consumer *c)
     return c->credit;
 }
 
-// Small credits are topped up one by one, those that only the window bounds by halves.
+static void stop(struct amqp_consumer *c)
+{
+    if (c->state != CONSUMER_OPEN || c->gated || c->credit == 0)
+        return;
+    queue_subscription_set_credit(c->sub, 0);
+    c->credit = 0;
+}
+
+// Small credits are topped up one by one, those that only the window bounds by halves. Without room
+// what is lent is taken back: of many consumers each may have been lent a window while there was
+// nothing for it.
 void amqp_credit_update(struct amqp_consumer *c)
 {
     if (c->state != CONSUMER_OPEN)
@@ -142,6 +152,8 @@ void amqp_credit_update(struct amqp_consumer *c)
     }
     uint32_t may = allowed(c), room = window(c);
     uint32_t target = smaller(may, room);
+    if (room == 0)
+        stop(c);
     if (target <= c->credit || (room < may && c->credit > room / 2))
         return;
     queue_subscription_set_credit(c->sub, target);
@@ -183,14 +195,6 @@ void amqp_credit_reset_all(struct amqp_session *s)
 {
     each(s, regate);
     each(s, reset);
-}
-
-static void stop(struct amqp_consumer *c)
-{
-    if (c->state != CONSUMER_OPEN || c->gated || c->credit == 0)
-        return;
-    queue_subscription_set_credit(c->sub, 0);
-    c->credit = 0;
 }
 
 void amqp_credit_starve(struct amqp_session *s)
