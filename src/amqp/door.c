@@ -7,7 +7,7 @@
 #include "amqp/conn.h"
 #include "base/mem.h"
 
-#define ARENA_BYTES   (1U << 20) // a method's struct; its strings stay in the frame
+#define ARENA_BYTES   (8U << 20) // what a method is, and the headers that an exchange compares
 #define ENCODED_BYTES (256U << 10)
 
 const struct io_listeners *amqp_door_listeners(const struct amqp_door *door)
