@@ -267,6 +267,7 @@ static int publish_pay(struct shard *shard, size_t bytes)
     }
     if (err == 0)
         p->paid_bytes += more;
+    shard_publishing(shard);
     return err;
 }
 

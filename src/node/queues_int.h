@@ -47,6 +47,7 @@ void publisher_fini(struct publisher *p, struct budget *budget);
 int publish_to(struct shard *shard, const struct publish *publish, const struct queue_facts *queue,
                struct publish_receipt *receipt);
 void publisher_turn_end(struct shard *shard); // what the turn has published leaves
+void shard_publishing(struct shard *shard);   // shard.c: whether it is too much already
 bool publisher_waits(const struct shard *shard);
 
 // ---- mail

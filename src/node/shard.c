@@ -144,6 +144,16 @@ static void pressure_check(struct shard *shard)
         o->appends_unblocked(o->arg, shard);
 }
 
+// A turn may bring more than there is memory for, where each message goes to a thousand queues: so
+// publishers pause in the middle of it. Its end looks again.
+void shard_publishing(struct shard *shard)
+{
+    const struct publisher *p = &shard->queues->publisher;
+    if (p->bytes + p->flights_bytes > undurable_max(shard) ||
+        budget_used(&shard->requests) > shard->requests.limit_bytes)
+        shard->blocked = true;
+}
+
 static void turn_end(void *arg)
 {
     struct shard *shard = arg;
