@@ -202,6 +202,9 @@ void journal_overflow(struct journal *journal, bool on); // any actor
 // room for so many bytes. On the checkpointer's actor.
 bool journal_reserve_take(const struct journal *journal, struct io *io, uint64_t bytes,
                           const char *path);
+// The same for a replay that has to write: gives them back to the file system. Nobody else wants
+// any then. True: there were some.
+bool journal_reserve_give(struct io *io, const char *dir);
 
 struct journal_stats {
     uint64_t groups, frames, bytes_written, direct_bytes, direct_groups, syncs, direct_syncs;

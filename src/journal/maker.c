@@ -174,6 +174,13 @@ bool journal_reserve_take(const struct journal *journal, struct io *io, uint64_t
     return bytes <= reserve_bytes(journal) && io_rename(io, reserve, path) == 0;
 }
 
+bool journal_reserve_give(struct io *io, const char *dir)
+{
+    char path[JOURNAL_PATH_SIZE];
+    wal_path(dir, WAL_RESERVE_NAME, path);
+    return io_remove(io, path) == 0 && io_sync_dir(io, dir) == 0;
+}
+
 static void make_run(struct io *io, struct wal_job *job, struct wal_header *header)
 {
     const char *dir = job->journal->dir;

@@ -49,6 +49,7 @@ struct log_store_options {
     uint64_t tail_bytes_per_log;  // kept in memory for readers, if the budget allows
     uint64_t write_min_bytes;     // a log with that much unwritten is written
     uint32_t files_max;           // open files per worker
+    const char *journal_dir;      // whose reserve a replay may have on a full disk; NULL: none
     // On the shard: a worker's write or sync failed for good (not "disk full", which is waited
     // out): the process stops.
     void (*fatal)(void *arg, int err, const char *what);

@@ -183,9 +183,13 @@ void log_dir(const struct log_key *key, char out[LOG_DIR_SIZE])
 
 static int spill(struct log *log)
 {
+    const char *journal_dir = log->store->o.journal_dir;
+    struct files *files = &log->store->recovery_files;
     int err = 0;
-    while (log_write_blocking(log, &log->store->recovery_files, &err))
+    while (log_write_blocking(log, files, &err))
         continue;
+    if (err == ERR_NOSPACE && journal_dir != NULL && journal_reserve_give(files->io, journal_dir))
+        return spill(log); // once: it is gone then
     if (err == 0)
         log_tail_shrink(log, 0);
     ASSERT(err != 0 || tail_empty(&log->tail)); // all of it was durable, and now is written

@@ -167,6 +167,30 @@ static void test_what_is_deleted_makes_room(void **state)
         room_made(seed, delete_old);
 }
 
+// What went to its segment past the journal wants what lies before it there as well, at the start.
+static void test_a_start_that_has_to_write(void **state)
+{
+    (void)state;
+    struct uuid id;
+    struct publishing small = {.key = "q", .prefix = "s", .count = 1, .size = 5000};
+    struct publishing large = {.key = "q", .prefix = "l", .count = 1, .size = 600000};
+    rig_init(&rig, 590, 3, config);
+    declare_plain("q", true, &id);
+    for (uint32_t i = 0; i < 10; i++)
+        assert_int_equal(publish(0, &small), 0);
+    assert_int_equal(publish(0, &large), 0);
+    fill_disk();
+    sim_crash(rig.machine, SIM_KILL);
+    node_destroy(rig.node);
+    sim_world_free(rig.world);
+    assert_int_equal(rig_start(&rig), 0);
+    expect_counts(&id, 11, 0);
+    sim_disk_capacity(rig.machine, 1U << 30);
+    publish_texts(0, "q", "n", 10);
+    expect_counts(&id, 21, 0);
+    rig_fini(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +198,7 @@ int main(void)
         cmocka_unit_test(test_acknowledgements_go_through),
         cmocka_unit_test(test_what_is_settled_makes_room),
         cmocka_unit_test(test_what_is_deleted_makes_room),
+        cmocka_unit_test(test_a_start_that_has_to_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,6 +74,8 @@ struct memory_trim { // trim.c; on shard 0
     bool low;           // at the last look
 };
 
+#define NODE_JOURNAL_DIR "journal"
+
 struct shard {
     struct node *node;
     uint32_t index;

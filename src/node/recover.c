@@ -382,7 +382,7 @@ static int step_journal(struct node *node)
     const struct broker_config *c = &node->broker;
     uint64_t first_bytes = node->options.scale.journal_first_bytes;
     const struct journal_options options = {
-        .dir = "journal",
+        .dir = NODE_JOURNAL_DIR,
         .file_bytes = c->journal_file_bytes,
         .first_file_bytes = first_bytes != 0 ? first_bytes : 1U << 20,
         .files_max = (uint32_t)c->journal_files,

@@ -401,6 +401,7 @@ int shard_init(struct node *node, uint32_t index)
         .tail_bytes_per_log = shard->broker.tail_bytes,
         .write_min_bytes = scale->write_min_bytes != 0 ? scale->write_min_bytes : 256U << 10,
         .files_max = scale->files_max != 0 ? scale->files_max : 256,
+        .journal_dir = NODE_JOURNAL_DIR,
         .fatal = store_fatal,
         .arg = shard,
     };
