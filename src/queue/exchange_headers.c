@@ -113,6 +113,8 @@ static struct header_entry *entry_add(struct header_index *index, struct binding
 
 static void entry_stand(struct header_entry *e)
 {
+    ASSERT(e != NULL);
+    ASSERT(e->key != NULL);
     list_push_back(&e->key->entries, &e->link);
     e->key->count++;
 }
