@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What settings change at the door: a compacted topic names the records it refuses; names that
-// collide; what is said of a setting's source; settings of groups, over a kill as well.
+// collide; what is said of a setting's source; settings of groups, over a kill as well;
+// what a broker falls back to.
 #include "kafka/config_entry.h"
 #include "kafka/rig_kafka_test.h"
+#include "wire/gen/kafka_alter_configs.h"
 #include "wire/gen/kafka_create_topics.h"
 #include "wire/gen/kafka_describe_configs.h"
 #include "wire/gen/kafka_incremental_alter_configs.h"
@@ -193,6 +195,79 @@ static void test_lists(void **state)
     rig_fini(&rig);
 }
 
+// After a loss of power, or a stop.
+static void start_again(struct rig *rig, bool killed, const char *const *config)
+{
+    kafka_client_close(rig->client);
+    rig->client = NULL;
+    if (killed) {
+        sim_crash(rig->server, SIM_POWER_LOSS);
+    } else {
+        node_stop(rig->node, rig_stopped, rig);
+        rig_wait(rig, &rig->stopped);
+    }
+    node_destroy(rig->node);
+    sim_world_free(rig->server_world);
+    rig->stopped = false;
+    rig_start(rig, config);
+}
+
+// Without a name: by nothing.
+static int16_t replace(struct rig *rig, const char *name, const char *value)
+{
+    struct rig_call c;
+    struct kafka_alter_configs_request_config config = {.name = slice_cstr(name),
+                                                        .value = slice_cstr(value)};
+    struct kafka_alter_configs_request_resource t = {.resource_type = RESOURCE_BROKER,
+                                                     .resource_name = slice_cstr("1"),
+                                                     .configs = &config,
+                                                     .configs_count = name[0] != '\0' ? 1 : 0};
+    const struct kafka_alter_configs_request q = {.resources = &t, .resources_count = 1};
+    const struct kafka_alter_configs_response *a = rig_ask(rig, &c, KAFKA_API_ALTER_CONFIGS, 2, &q);
+    int16_t code = a->responses[0].error_code;
+    kafka_call_fini(&c.call);
+    return code;
+}
+
+static void expect_broker(struct rig *rig, const char *partitions, int partitions_source,
+                          const char *retention, int retention_source)
+{
+    assert_int_equal(source_of(rig, RESOURCE_BROKER, "1", "num.partitions", partitions),
+                     partitions_source);
+    assert_int_equal(source_of(rig, RESOURCE_BROKER, "1", "log.retention.ms", retention),
+                     retention_source);
+}
+
+// What is taken back, singly or because AlterConfigs does not name it, is as given at the start
+// again, now and after the next one.
+static void test_the_broker_falls_back_to_what_it_was_given(void **state)
+{
+    (void)state;
+    static const char *const config[] = {"weir.journal.file.bytes=4194304", "num.partitions=4",
+                                         NULL};
+    for (int round = 0; round < 4; round++) {
+        struct rig rig;
+        rig_init_with(&rig, config);
+        expect_broker(&rig, "4", SOURCE_STATIC_BROKER, "604800000", SOURCE_DEFAULT);
+        assert_int_equal(alter(&rig, RESOURCE_BROKER, "1", "num.partitions", "5"), 0);
+        assert_int_equal(alter(&rig, RESOURCE_BROKER, "1", "log.retention.ms", "7000"), 0);
+        expect_broker(&rig, "5", SOURCE_DYNAMIC_BROKER, "7000", SOURCE_DYNAMIC_BROKER);
+        if (round % 2 == 0) {
+            assert_int_equal(alter(&rig, RESOURCE_BROKER, "1", "num.partitions", NULL), 0);
+            expect_broker(&rig, "4", SOURCE_STATIC_BROKER, "7000", SOURCE_DYNAMIC_BROKER);
+            assert_int_equal(replace(&rig, "", ""), 0);
+            expect_broker(&rig, "4", SOURCE_STATIC_BROKER, "604800000", SOURCE_DEFAULT);
+            assert_int_equal(alter(&rig, RESOURCE_BROKER, "1", "log.retention.ms", "8000"), 0);
+        } else {
+            assert_int_equal(replace(&rig, "log.retention.ms", "8000"), 0);
+        }
+        expect_broker(&rig, "4", SOURCE_STATIC_BROKER, "8000", SOURCE_DYNAMIC_BROKER);
+        start_again(&rig, round / 2 == 0, config);
+        expect_broker(&rig, "4", SOURCE_STATIC_BROKER, "8000", SOURCE_DYNAMIC_BROKER);
+        rig_fini(&rig);
+    }
+}
+
 static void test_groups_keep_settings(void **state)
 {
     (void)state;
@@ -209,18 +284,7 @@ static void test_groups_keep_settings(void **state)
     assert_int_equal(source_of(&rig, RESOURCE_GROUP, "g", name, "50000"), SOURCE_GROUP);
     // From the journal after a kill, and from the snapshot after a stop.
     for (int round = 0; round < 2; round++) {
-        kafka_client_close(rig.client);
-        rig.client = NULL;
-        if (round == 0) {
-            sim_crash(rig.server, SIM_POWER_LOSS);
-        } else {
-            node_stop(rig.node, rig_stopped, &rig);
-            rig_wait(&rig, &rig.stopped);
-        }
-        node_destroy(rig.node);
-        sim_world_free(rig.server_world);
-        rig.stopped = false;
-        rig_start(&rig, NULL);
+        start_again(&rig, round == 0, NULL);
         assert_int_equal(source_of(&rig, RESOURCE_GROUP, "g", name, "50000"), SOURCE_GROUP);
         assert_int_equal(source_of(&rig, RESOURCE_GROUP, "h", name, "45000"), SOURCE_DEFAULT);
     }
@@ -234,6 +298,7 @@ int main(void)
         cmocka_unit_test(test_names_collide),
         cmocka_unit_test(test_sources),
         cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_the_broker_falls_back_to_what_it_was_given),
         cmocka_unit_test(test_groups_keep_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -437,6 +437,38 @@ static void alter_begin(struct change *c)
         topic_write(c, false);
 }
 
+static bool setting_differs(const struct config_override *o, const struct config_overrides *other)
+{
+    const char *text = config_override_get(other, o->def->name);
+    return text == NULL || strcmp(text, o->value) != 0;
+}
+
+// Every setting that becomes another; one that is again as given at the start has a tombstone.
+// False: none does.
+static bool broker_write(struct change *c)
+{
+    const struct config_overrides *after = &c->settings_after;
+    const struct config_overrides *before = &c->shard->broker_overrides;
+    struct state_record *records =
+        mem_zalloc((before->count + after->count + 1) * sizeof records[0]);
+    size_t count = 0;
+    for (size_t i = 0; i < before->count; i++)
+        if (config_override_get(after, before->items[i].def->name) == NULL)
+            records[count++] = (struct state_record){
+                STATE_BROKER_CONFIG, slice_cstr(before->items[i].def->name), SLICE_NULL};
+    for (size_t i = 0; i < after->count; i++) {
+        const struct config_override *o = &after->items[i];
+        bool dynamic = setting_differs(o, &c->shard->node->broker_overrides);
+        if (setting_differs(o, before))
+            records[count++] = (struct state_record){STATE_BROKER_CONFIG, slice_cstr(o->def->name),
+                                                     dynamic ? slice_cstr(o->value) : SLICE_NULL};
+    }
+    for (size_t i = 0; i < count; i++)
+        record_write(c, &records[i], i + 1 == count);
+    mem_free(records);
+    return count > 0;
+}
+
 static void broker_begin(struct change *c)
 {
     struct topic_alter *r = CONTAINER_OF(c->call, struct topic_alter, call);
@@ -444,18 +476,9 @@ static void broker_begin(struct change *c)
     int err = overrides_change(&c->settings_after, CONFIG_BROKER, r, c->why);
     if (err == ERR_INVALID_CONFIG)
         err = ERR_INVALID_REQUEST; // Kafka's code where the resource is a broker
-    if (err != 0 || r->validate_only || r->changes_count == 0) {
+    config_overrides_fill(&c->settings_after, &c->shard->node->broker_overrides);
+    if (err != 0 || r->validate_only || !broker_write(c))
         change_end(c, err);
-        return;
-    }
-    for (uint32_t i = 0; i < r->changes_count; i++) {
-        char *name = mem_strndup((const char *)r->changes[i].name.data, r->changes[i].name.len);
-        const char *text = config_override_get(&c->settings_after, name);
-        const struct state_record record = {STATE_BROKER_CONFIG, slice_cstr(name),
-                                            text != NULL ? slice_cstr(text) : SLICE_NULL};
-        record_write(c, &record, i + 1 == r->changes_count);
-        mem_free(name);
-    }
 }
 
 // A group need not be there: what it is to find when it comes may be set before.
@@ -539,48 +562,4 @@ void catalogue_fini(struct shard *shard)
     claims_fini(&c->claims);
     buf_fini(&c->delta);
     buf_fini(&c->in_cut);
-}
-
-static bool topic_emit(void *arg, const struct topic *topic)
-{
-    struct buf value;
-    buf_init(&value, 1U << 20);
-    topic_record_put(topic, &value);
-    const struct state_record record = {STATE_TOPIC, slice_of(topic->id.bytes, 16),
-                                        buf_slice(&value)};
-    state_put(arg, &record);
-    buf_fini(&value);
-    return true;
-}
-
-// A full cut names every topic in the replica, and then what is journalled but not spread yet; the
-// last one wins.
-void catalogue_cut(struct shard *shard, bool full, struct buf *out)
-{
-    struct catalogue *c = &shard->catalogue;
-    if (full)
-        topic_each(shard, topic_emit, out);
-    for (size_t i = 0; full && i < shard->broker_overrides.count; i++) {
-        const struct config_override *o = &shard->broker_overrides.items[i];
-        const struct state_record record = {STATE_BROKER_CONFIG, slice_cstr(o->def->name),
-                                            slice_cstr(o->value)};
-        // What the command line said is said again at every start.
-        const char *given = config_override_get(&shard->node->broker_overrides, o->def->name);
-        if (given == NULL || strcmp(given, o->value) != 0)
-            state_put(out, &record);
-    }
-    if (full) {
-        group_settings_cut(shard, out);
-        queue_records_cut(shard, out);
-    }
-    buf_put_slice(&c->in_cut, buf_slice(&c->delta));
-    buf_clear(&c->delta);
-    if (!bug(BUG_LOST_DELETE))
-        buf_put_slice(out, buf_slice(&c->in_cut));
-}
-
-void catalogue_settled(struct shard *shard, bool installed)
-{
-    if (installed)
-        buf_clear(&shard->catalogue.in_cut); // else the next cut carries it again
 }

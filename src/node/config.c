@@ -257,6 +257,13 @@ static void override_unset(struct config_overrides *o, const char *name)
     o->count--;
 }
 
+void config_overrides_fill(struct config_overrides *o, const struct config_overrides *given)
+{
+    for (size_t i = 0; i < given->count; i++)
+        if (config_override_get(o, given->items[i].def->name) == NULL)
+            override_set(o, given->items[i].def, mem_strdup(given->items[i].value));
+}
+
 static bool list_has(const char *list, const char *word, size_t word_len)
 {
     for (const char *p = list; *p != '\0';) {

@@ -145,6 +145,7 @@ static int apply_broker_config(struct node *node, const struct state_record *r)
         // A setting of another version that is unknown here is no reason not to start.
         (void)config_override_change(&node->shards[i].broker_overrides, CONFIG_BROKER, &change, why,
                                      sizeof why);
+        config_overrides_fill(&node->shards[i].broker_overrides, &node->broker_overrides);
         shard_broker_changed(&node->shards[i]);
     }
     return 0;
