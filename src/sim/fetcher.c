@@ -51,7 +51,7 @@ static void fetcher_step(struct client *c)
 {
     struct fetcher *f = CONTAINER_OF(c, struct fetcher, c);
     f->ask.partition = client_partition(c);
-    f->following = client_chance(c, 70) ? follow_of(f, f->ask.partition) : NULL;
+    f->following = client_chance(c, 30) ? follow_of(f, f->ask.partition) : NULL;
     if (f->following != NULL && f->following->lost && client_can(c, KAFKA_API_LIST_OFFSETS)) {
         f->following->lost = false;
         client_list_start(c, f->ask.partition);
