@@ -136,6 +136,7 @@ void sim_disk_each(struct sim_machine *machine, void (*fn)(void *arg, const char
 int sim_disk_flip(struct sim_machine *machine, const char *path, uint64_t offset, uint8_t bits);
 uint64_t sim_disk_flips(struct sim_machine *machine); // that have not been written over
 void sim_disk_mend(struct sim_machine *machine);      // takes them back
+void sim_disk_room(struct sim_machine *machine); // a disk that a fault made full has room again
 void sim_disk_capacity(struct sim_machine *machine, uint64_t bytes);
 uint64_t sim_disk_used(const struct sim_machine *machine);
 

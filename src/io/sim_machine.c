@@ -150,6 +150,12 @@ void sim_disk_capacity(struct sim_machine *machine, uint64_t bytes)
     machine->disk->capacity_bytes = bytes;
 }
 
+void sim_disk_room(struct sim_machine *machine)
+{
+    if (machine->disk != NULL)
+        machine->disk->full_until_ns = 0;
+}
+
 uint64_t sim_disk_used(const struct sim_machine *machine)
 {
     return machine->disk->used_bytes;

@@ -69,6 +69,7 @@ static void faults_off(struct world *w)
 {
     for (int i = 0; i < SIM_FAULT_COUNT; i++)
         sim_set_fault(w->sim, (enum sim_fault)i, 0);
+    sim_disk_room(w->server_machine);
     sim_crash_at_write(w->server_machine, 0, SIM_KILL);
     w->crash_on_ack = false;
 }
