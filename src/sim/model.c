@@ -169,7 +169,7 @@ void register_seen(struct model *m, struct model_register *r, uint64_t since, ui
                    "%s: a read said %lld, which no write put there, or a later one replaced "
                    "(the newest is %lld)",
                    r->name, (long long)value, (long long)register_last(r));
-    } else if (candidates == 1 && found->known > now) {
+    } else if (candidates == 1 && found->known > now && (!r->spreads || found->end <= now)) {
         found->known = now;
         if (found->end > now)
             found->end = now;

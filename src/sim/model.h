@@ -44,6 +44,9 @@ struct model_register {
     char name[MODEL_NAME];
     struct model_write *writes; // [0] is the value before any write
     uint32_t count, cap;
+    // Every shard has a copy, which a write reaches one by one: until it is over, one read proves
+    // nothing about the next.
+    bool spreads;
 };
 
 // ---- logs

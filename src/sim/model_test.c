@@ -266,6 +266,23 @@ static void test_register(void **state)
     assert_violation("a read said 1");
 }
 
+static void test_register_that_spreads(void **state)
+{
+    (void)state;
+    struct model_register *r = register_create(&rig.m, 0, "%s", "r");
+    r->spreads = true;
+    register_written(&rig.m, r, register_write(&rig.m, r, 1), MODEL_OK);
+    register_written(&rig.m, r, register_write(&rig.m, r, 2), MODEL_UNKNOWN);
+    register_seen(&rig.m, r, model_now(&rig.m), 2);
+    register_seen(&rig.m, r, model_now(&rig.m), 1); // another shard, which it has not reached yet
+    assert_false(rig.m.violated);
+    model_server_gone(&rig.m);
+    register_seen(&rig.m, r, model_now(&rig.m), 2); // it was durable, then
+    assert_false(rig.m.violated);
+    register_seen(&rig.m, r, model_now(&rig.m), 1);
+    assert_violation("a read said 1");
+}
+
 static void test_register_after_a_crash(void **state)
 {
     (void)state;
@@ -402,6 +419,7 @@ int main(void)
         TEST(test_log_start),
         TEST(test_lookup_by_time),
         TEST(test_register),
+        TEST(test_register_that_spreads),
         TEST(test_register_after_a_crash),
         TEST(test_register_lost_write),
         TEST(test_epochs_and_producer_ids),

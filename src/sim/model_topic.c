@@ -64,6 +64,7 @@ struct model_topic *topic_model_create(struct model *m, const char *name, uint32
     t->exists = before != NULL ? before->exists : register_create(m, 0, "existence of %s", name);
     t->count = register_create(m, 0, "partitions of %s", name);
     t->setting = register_create(m, 0, "retention.ms of %s", name);
+    t->exists->spreads = t->count->spreads = t->setting->spreads = true;
     topic_model_grow(m, t, partitions);
     list_push_back(&m->topics, &t->link);
     return t;
