@@ -31,8 +31,7 @@ enum {
 };
 _Static_assert(AT_COUNT + 4 == BATCH_HEADER_BYTES, "the header ends with the count");
 
-#define ONE_BIT_BYTES_MAX (16U << 10)
-#define RECORD_BYTES_MIN  7 // length, attributes, two deltas, key, value, headers: one byte each
+#define RECORD_BYTES_MIN 7 // length, attributes, two deltas, key, value, headers: one byte each
 
 static int header_decode(struct slice bytes, struct batch *out)
 {
@@ -113,7 +112,7 @@ bool batch_one_bit_off(struct slice batch)
     ASSERT(batch.len >= BATCH_HEADER_BYTES);
     size_t len = batch.len - AT_ATTRIBUTES;
     uint32_t crc = crc32c(0, batch.data + AT_ATTRIBUTES, len);
-    return batch.len <= ONE_BIT_BYTES_MAX &&
+    return batch.len <= BATCH_ONE_BIT_MAX &&
            crc32c_one_bit(crc ^ be32_get(batch.data + AT_CRC), len) >= 0;
 }
 

@@ -29,6 +29,8 @@
 #include "base/cursor.h"
 
 #define BATCH_HEADER_BYTES 61
+// A larger batch that is one bit off is taken for torn: chance would say it too often.
+#define BATCH_ONE_BIT_MAX (16U << 10)
 
 enum batch_codec { BATCH_NONE, BATCH_GZIP, BATCH_SNAPPY, BATCH_LZ4, BATCH_ZSTD, BATCH_CODECS };
 
