@@ -68,21 +68,26 @@ static void neighbour(void *arg, const char *path)
         place->next = base;
 }
 
-// The offset of the batch that holds the byte, going by the headers before it.
-static int64_t batch_of(struct world *w, const char *path, int64_t base, uint64_t byte)
+// The size of the batch that holds the byte, going by the headers before it, and its offset; 0, and
+// the offset where the way ends, when none leads to it.
+static uint32_t batch_of(struct world *w, const char *path, int64_t base, uint64_t byte,
+                         int64_t *out_offset)
 {
     uint8_t *bytes = mem_alloc(READ_BYTES);
     int64_t len = sim_disk_read(w->server_machine, path, 0, bytes, READ_BYTES);
-    int64_t offset = base;
+    uint32_t size = 0;
     size_t at = 0;
     struct batch b;
-    while (len > 0 && batch_peek(slice_of(bytes + at, (size_t)len - at), &b) == 0 &&
-           at + b.size_bytes <= byte) {
+    *out_offset = base;
+    while (size == 0 && len > 0 && batch_peek(slice_of(bytes + at, (size_t)len - at), &b) == 0) {
+        if (at + b.size_bytes > byte)
+            size = b.size_bytes;
+        else
+            *out_offset += b.last_offset_delta + 1;
         at += b.size_bytes;
-        offset += b.last_offset_delta + 1;
     }
     mem_free(bytes);
-    return offset;
+    return size;
 }
 
 // Is the byte in a batch that is too large for recovery to tell one bit from a torn write
@@ -93,17 +98,9 @@ static bool taken_for_torn(struct world *w, const char *path, uint64_t byte)
     const char *end = strrchr(path, '.');
     if (strncmp(path, "log/", 4) != 0 || end == NULL || strcmp(end, ".log") != 0)
         return false;
-    uint8_t *bytes = mem_alloc(READ_BYTES);
-    int64_t len = sim_disk_read(w->server_machine, path, 0, bytes, READ_BYTES);
-    uint64_t at = 0, size = 0;
-    struct batch b;
-    while (len > 0 && at + size <= byte &&
-           batch_peek(slice_of(bytes + at + size, (size_t)len - at - size), &b) == 0) {
-        at += size;
-        size = b.size_bytes;
-    }
-    mem_free(bytes);
-    return at + size <= byte || size > BATCH_ONE_BIT_MAX;
+    int64_t offset;
+    uint32_t size = batch_of(w, path, 0, byte, &offset);
+    return size == 0 || size > BATCH_ONE_BIT_MAX;
 }
 
 void damage_flipped(void *arg, struct sim_machine *machine, const char *path, uint64_t offset)
@@ -119,7 +116,8 @@ void damage_flipped(void *arg, struct sim_machine *machine, const char *path, ui
     if (!segment_place(w, path, &place))
         return;
     sim_disk_each(machine, neighbour, &place);
-    int64_t from = batch_of(w, path, place.base, offset);
+    int64_t from;
+    (void)batch_of(w, path, place.base, offset, &from);
     history_note(&w->history, "world", "%s-%d may be refused from %" PRId64 " to %" PRId64,
                  place.partition->topic->name, place.partition->index, from, place.next);
     model_hurt(&w->model, place.partition, from, place.next);
