@@ -437,12 +437,6 @@ static void alter_begin(struct change *c)
         topic_write(c, false);
 }
 
-static bool setting_differs(const struct config_override *o, const struct config_overrides *other)
-{
-    const char *text = config_override_get(other, o->def->name);
-    return text == NULL || strcmp(text, o->value) != 0;
-}
-
 // Every setting that becomes another; one that is again as given at the start has a tombstone.
 // False: none does.
 static bool broker_write(struct change *c)
@@ -458,8 +452,8 @@ static bool broker_write(struct change *c)
                 STATE_BROKER_CONFIG, slice_cstr(before->items[i].def->name), SLICE_NULL};
     for (size_t i = 0; i < after->count; i++) {
         const struct config_override *o = &after->items[i];
-        bool dynamic = setting_differs(o, &c->shard->node->broker_overrides);
-        if (setting_differs(o, before))
+        bool dynamic = config_override_differs(o, &c->shard->node->broker_overrides);
+        if (config_override_differs(o, before))
             records[count++] = (struct state_record){STATE_BROKER_CONFIG, slice_cstr(o->def->name),
                                                      dynamic ? slice_cstr(o->value) : SLICE_NULL};
     }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a checkpoint takes of the catalogue.
-#include <string.h>
-
 #include "base/bugs.h"
 #include "node/node_int.h"
 
@@ -30,8 +28,7 @@ void catalogue_cut(struct shard *shard, bool full, struct buf *out)
         const struct state_record record = {STATE_BROKER_CONFIG, slice_cstr(o->def->name),
                                             slice_cstr(o->value)};
         // What the command line said is said again at every start.
-        const char *given = config_override_get(&shard->node->broker_overrides, o->def->name);
-        if (given == NULL || strcmp(given, o->value) != 0)
+        if (config_override_differs(o, &shard->node->broker_overrides))
             state_put(out, &record);
     }
     if (full) {

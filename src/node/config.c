@@ -257,6 +257,12 @@ static void override_unset(struct config_overrides *o, const char *name)
     o->count--;
 }
 
+bool config_override_differs(const struct config_override *o, const struct config_overrides *other)
+{
+    const char *text = config_override_get(other, o->def->name);
+    return text == NULL || strcmp(text, o->value) != 0;
+}
+
 void config_overrides_fill(struct config_overrides *o, const struct config_overrides *given)
 {
     for (size_t i = 0; i < given->count; i++)

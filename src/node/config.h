@@ -65,6 +65,8 @@ void config_overrides_fini(struct config_overrides *o);
 void config_overrides_copy(struct config_overrides *to, const struct config_overrides *from);
 const char *config_override_get(const struct config_overrides *o,
                                 const char *name); // NULL: not set
+// Is it set there to something else, or not at all?
+bool config_override_differs(const struct config_override *o, const struct config_overrides *other);
 // What is not set takes the value given at the start: what a change takes back uncovers it.
 void config_overrides_fill(struct config_overrides *o, const struct config_overrides *given);
 // Checks and applies. ERR_INVALID_CONFIG and a sentence in why.
