@@ -9,7 +9,6 @@
 // the same name is kept back, so that two creations of one name cannot both pass the check.
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/assert.h"
 #include "base/bugs.h"
