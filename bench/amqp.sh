@@ -19,6 +19,14 @@ queue_gen() { # SERVER WORDS...
     amqp_gen "$mode" --server "$(amqp_address "$server")" --pid "$(pid_of "$server")" "$@"
 }
 
+# Becomes the generator, so that what kills the job kills it too: for loads in the background, as `(queue_load …) &`.
+queue_load() { # SERVER WORDS...
+    local server=$1 mode=$2
+    shift 2
+    exec taskset -c "$LOAD_CPUS" "$bin/amqp_gen" "$mode" --server "$(amqp_address "$server")" --pid "$(pid_of "$server")" --seconds 600 \
+        --check off "$@" >/dev/null 2>&1
+}
+
 queue_rounds() { # SCENARIO QUEUES WORDS...
     local scenario=$1 queues=$2 round server
     shift 2
@@ -123,10 +131,10 @@ scenario_beside() {
                 topic weir "beside-$round" 1 2>"$OUT/gen.err" || { not_run beside weir "$(tail -1 "$OUT/gen.err")"; return; }
                 load=
                 if [ $name = weir+amqp ]; then
-                    queue_gen weir publish --queue beside --window 200 --rate 5000 --seconds 600 --check off >/dev/null 2>&1 &
+                    (queue_load weir publish --queue beside --window 200 --rate 5000) &
                     load=$!
                     sleep 0.5
-                    queue_gen weir consume --queue beside --prefetch 200 --seconds 600 --check off >/dev/null 2>&1 &
+                    (queue_load weir consume --queue beside --prefetch 200) &
                     load="$load $!"
                     sleep 1
                 fi
