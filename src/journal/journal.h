@@ -65,6 +65,8 @@ struct journal_write {
     uint64_t target_pos;  // where in the target the body belongs (the target's own meaning)
     uint64_t target_file; // which file of the target (a segment's base offset)
     uint32_t ref_len;     // how much of the body a reference repeats (the batch's header)
+    bool lazy; // nobody waits for it: handed over with the port's next frame that somebody waits
+               // for, at most JOURNAL_LAZY_NS after the flush that would have taken it
     // On the shard, in order of adding; err 0: durable. lsn and direct tell where it went. May be
     // NULL.
     void (*done)(void *arg, const struct journal_frame *frame, int err);
@@ -77,6 +79,8 @@ struct journal_frame { // owned by the port; valid until its done has returned
     uint64_t lsn;
     bool direct;
 };
+
+#define JOURNAL_LAZY_NS (5LL * 1000 * 1000)
 
 void journal_add(struct journal_port *port, const struct journal_write *write);
 // The longest body (with a head below 3 KiB) that a file of this size surely takes, whatever else
@@ -93,10 +97,11 @@ uint64_t journal_bundle_max(uint64_t file_bytes);
 // the same shards stays behind it.
 void journal_bundle_begin(struct journal_port *port, uint64_t id, uint32_t parts);
 void journal_bundle_end(struct journal_port *port);
-void journal_flush(
-    struct journal_port *port); // hands over what was added; the shard calls it at its turn's end
+// Hands over what was added, unless all of it is lazy and not yet due; the shard calls it at its
+// turn's end.
+void journal_flush(struct journal_port *port);
 // Runs fn on the shard when everything added before is durable (at once, but never from inside,
-// when nothing is open).
+// when nothing is open). It waits for lazy frames too, so the next flush takes them.
 struct journal_barrier {
     struct list link;
     uint64_t seq;

@@ -50,8 +50,10 @@ struct journal_port {
     uint32_t index;
     struct journal_submission *open; // being filled
     bool in_bundle;
-    struct list ready; // closed, not handed over yet
-    struct list owned; // everything that is not home
+    bool awaited;         // somebody waits for what was added since the last hand-over
+    struct list ready;    // closed, not handed over yet
+    struct io_timer lazy; // the oldest lazy frame is due
+    struct list owned;    // everything that is not home
     struct list barriers;
     struct io_msg barrier_msg;
     bool barrier_posted;

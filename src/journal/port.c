@@ -41,6 +41,13 @@ bool journal_starved(const struct journal_port *port)
     return atomic_load_explicit(&port->journal->starved, memory_order_relaxed);
 }
 
+static void lazy_due(struct io_timer *timer)
+{
+    struct journal_port *port = CONTAINER_OF(timer, struct journal_port, lazy);
+    port->awaited = true;
+    journal_flush(port);
+}
+
 struct journal_port *journal_port_create(struct journal *journal, uint32_t index, struct io *shard)
 {
     ASSERT(index < journal->options.ports_count);
@@ -52,6 +59,7 @@ struct journal_port *journal_port_create(struct journal *journal, uint32_t index
     list_init(&port->ready);
     list_init(&port->owned);
     list_init(&port->barriers);
+    io_timer_init(&port->lazy, lazy_due);
     return port;
 }
 
@@ -124,6 +132,7 @@ void journal_add(struct journal_port *port, const struct journal_write *write)
         ASSERT(write->body.len == 0);
 
     list_push_back(&s->frames, &frame->link);
+    port->awaited |= !write->lazy;
     s->frames_count++;
     s->bytes += wal_frame_bytes(write->head.len, write->body.len);
     port->added++;
@@ -165,9 +174,23 @@ static void parcel_arrive(struct io_msg *msg) // on the journal's actor
         lane_arrive(journal, CONTAINER_OF(it, struct journal_submission, link));
 }
 
+// Lazy frames stay in the open submission. The timer is left running when something takes them
+// along: at worst the next ones are handed over sooner than they had to be.
+static bool port_lingers(struct journal_port *port)
+{
+    if (port->awaited || port->open == NULL || !list_empty(&port->ready))
+        return false;
+    if (!io_timer_running(&port->lazy))
+        io_timer_start(port->shard, &port->lazy, io_now_ns(port->shard) + JOURNAL_LAZY_NS);
+    return true;
+}
+
 void journal_flush(struct journal_port *port)
 {
     ASSERT(!port->in_bundle); // a bundle's part is added within one turn
+    if (port_lingers(port))
+        return;
+    port->awaited = false;
     port_close(port);
     struct list *it = list_pop_front(&port->ready);
     if (it == NULL)
@@ -199,6 +222,7 @@ static void barrier_run(struct io_msg *msg)
 void journal_barrier(struct journal_port *port, struct journal_barrier *barrier)
 {
     barrier->seq = port->added;
+    port->awaited = true;
     list_push_back(&port->barriers, &barrier->link);
     if (port->added != port->finished || port->barrier_posted)
         return;

@@ -302,6 +302,7 @@ struct rig_write {
     struct journal_target *target;
     uint64_t bundle;
     uint32_t parts;
+    bool lazy;
 };
 
 RIG void rig_frame_done(void *arg, const struct journal_frame *frame, int err)
@@ -338,6 +339,7 @@ RIG void rig_add_run(struct io *io, void *arg)
                                   .body = {.blob = blob, .off = 0, .len = w->body_len},
                                   .target = w->target,
                                   .ref_len = w->target != NULL ? 16 : 0,
+                                  .lazy = w->lazy,
                                   .done = rig_frame_done,
                                   .arg = d};
     if (w->parts > 0)
