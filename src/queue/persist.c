@@ -161,6 +161,7 @@ void level_journal(struct level *level)
         .kind = JOURNAL_LEASE,
         .head = slice_of(head, sizeof head),
         .body = {.blob = body, .off = 0, .len = qs->frame.len},
+        .lazy = true, // an acknowledgement is not answered
     };
     if (!bug(BUG_ACK_LOST))
         journal_add(qs->port, &write);
