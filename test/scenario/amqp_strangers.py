@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What strangers send to the AMQP door, over real sockets to a real server: lengths that lie, by the ten thousand; a byte
 now and then; bodies that promise much, bring too much or stop; deliveries and answers never read; half-open states in a
-loop. In each case the same three things are asked: does memory stay flat, do others notice nothing, does it end."""
+loop; very many bindings. In each case the same three things are asked: does memory stay flat, do others notice nothing, does it end."""
 
 import shutil
 import socket
@@ -12,7 +12,7 @@ import time
 
 import strangers
 from rawamqp import (BODY, GREETING, LOGIN, Amqp, Server, consume, content_header, declare, frame, method, publish,
-                     publish_method, qos, serves, short, start_ok)
+                     publish_method, qos, serves, short, start_ok, table)
 from rawkafka import Skip, expect
 from strangers import closed, descriptors, flat
 
@@ -235,4 +235,53 @@ def amqp_slow_disk():
         return f'told {len(told) // 2} times, all {count} messages are there'
 
 
-TESTS = [amqp_lying_lengths, amqp_slow_bytes, amqp_bodies, amqp_unread, amqp_half_open, amqp_slow_disk]
+def bind(index, flags):
+    key = f'*.#.k{index}.#.*'  # each has to be tried at every depth of a key
+    return method(1, 50, 20, b'\0\0' + short('bound') + short('fan') + short(key) + bytes([flags]) + table())
+
+
+def publish_to(exchange, key, body):
+    return method(1, 60, 40, b'\0\0' + short(exchange) + short(key) + b'\0') + content_header(1, len(body), True) + frame(BODY, 1, body)
+
+
+def amqp_bindings():
+    """100,000 durable bindings with wildcards of one queue: they cost their own size, routing by them does not hold
+    others up, they outlive a kill -9, and go with their exchange."""
+    count, nowait = 100000, 1
+    with Server() as server:
+        neighbour = Neighbour(server)
+        before = server.resident_mb()
+        conn = Amqp(server, 60).open()
+        conn.declare('bound')
+        conn.send(method(1, 40, 10, b'\0\0' + short('fan') + short('topic') + b'\2' + table()))
+        conn.expect(40, 11)
+        for first in range(0, count, 1000):
+            conn.send(b''.join(bind(i, nowait) for i in range(first, first + 1000)))
+        conn.send(bind(count, 0))
+        conn.expect(50, 21)
+        conn.confirm()
+        began = time.monotonic()
+        conn.send(publish_to('fan', 'a.b.k77777.c.k5.d', b'once'))  # two of them match
+        conn.expect(60, 80)
+        took = time.monotonic() - began
+        expect(took < 1, f'routing one message took {took:.1f} s')
+        said = flat(server, before, 120, 'bindings')
+        neighbour.end(4.0)
+        conn.close()
+
+        server.kill()
+        server.start()
+        conn = Amqp(server, 60).open()
+        conn.confirm()
+        conn.send(publish_to('fan', 'a.k99999.b', b'again'))
+        conn.expect(60, 80)
+        ready = conn.declare('bound')[0]
+        expect(ready == 2, f'{ready} messages in the queue, not one of each publish')
+        conn.send(method(1, 40, 20, b'\0\0' + short('fan') + b'\0'))
+        conn.expect(40, 21)
+        serves(server, 'afterwards')
+        expect(server.stop() == 0, 'no clean stop')
+        return f'{said}; one message among them in {took * 1000:.1f} ms'
+
+
+TESTS = [amqp_lying_lengths, amqp_slow_bytes, amqp_bodies, amqp_unread, amqp_half_open, amqp_slow_disk, amqp_bindings]
