@@ -130,7 +130,8 @@ static int batch_verify(struct scan *s, uint64_t position, struct batch *b)
     struct batch whole = {0};
     int err = scan_read(s, position, bytes, b->size_bytes);
     if (err == 0 && (batch_peek(all, &whole) != 0 || whole.size_bytes != b->size_bytes ||
-                     whole.base_offset != b->base_offset || !batch_crc_ok(all)))
+                     whole.base_offset != b->base_offset ||
+                     whole.last_offset_delta != b->last_offset_delta || !batch_crc_ok(all)))
         err = ERR_CORRUPT_MESSAGE;
     if (err == 0)
         *b = whole;
