@@ -25,6 +25,7 @@
 #include "journal/walk.h"
 
 #define ONE_BIT_BYTES_MAX ((size_t)1024 * 1024) // of a torn group that is looked at
+#define READINGS          3                     // of what would be cut
 
 // ---- words
 
@@ -173,21 +174,22 @@ static size_t next_opened(const struct walk *w)
     return NO_ENTRY;
 }
 
-// What ends the chain is read once more before it is called its end: a read may go wrong for once,
-// and what is behind the end will be written over.
-static int walk_try_twice(struct walk *w, struct walk_group *slot)
+// What ends the chain is read several times before it is called its end: a read may go wrong, and
+// what is behind the end will be written over.
+static int walk_try_again(struct walk *w, struct walk_group *slot)
 {
     int found = walk_try(w, slot);
-    if (found != 0)
-        return found;
-    wal_window_forget(&w->window);
-    return walk_try(w, slot);
+    for (int i = 1; i < READINGS && found == 0; i++) {
+        wal_window_forget(&w->window);
+        found = walk_try(w, slot);
+    }
+    return found;
 }
 
 static int walk_next(struct walk *w, struct walk_group *slot)
 {
     for (;;) {
-        int found = walk_try_twice(w, slot);
+        int found = walk_try_again(w, slot);
         if (found != 0)
             return found;
         size_t next = next_opened(w);
@@ -236,8 +238,7 @@ static int check_unsure(struct walk *w)
     return err;
 }
 
-// Nothing whole lies behind. Was it torn, or has it changed?
-static int check_torn(struct walk *w)
+static int end_one_bit_off(struct walk *w, bool *out)
 {
     const struct wal_entry *e = &w->dir.entries[w->at];
     const struct wal_group expected = {.salt = e->header.salt,
@@ -247,14 +248,30 @@ static int check_torn(struct walk *w)
     const uint8_t *bytes;
     uint64_t left = e->file_bytes > w->pos ? e->file_bytes - w->pos : 0;
     size_t len = left < ONE_BIT_BYTES_MAX ? (size_t)left : ONE_BIT_BYTES_MAX;
+    *out = false;
     if (len < WAL_GROUP_HEADER)
         return 0;
     int err = wal_window_get(&w->window, w->pos, len, &bytes);
     if (err != 0)
         return err == ERR_EOF ? 0 : err;
     uint8_t *copy = mem_dup(bytes, len);
-    bool one_bit = wal_one_bit_off(copy, len, &expected);
+    *out = wal_one_bit_off(copy, len, &expected);
     mem_free(copy);
+    return 0;
+}
+
+// Nothing whole lies behind. Was it torn, or has it changed? A read that went wrong may hide that
+// it has.
+static int check_torn(struct walk *w)
+{
+    const struct wal_entry *e = &w->dir.entries[w->at];
+    bool one_bit = false;
+    for (int i = 0; i < READINGS && !one_bit; i++) {
+        wal_window_forget(&w->window);
+        int err = end_one_bit_off(w, &one_bit);
+        if (err != 0)
+            return err;
+    }
     if (!one_bit)
         return 0;
     return damage(w,

@@ -388,19 +388,22 @@ static bool one_bit_off(uint8_t *bytes, size_t len, struct slice header)
     return bits == 0 ? batch_one_bit_off(batch) : bits == 1 && batch_crc_ok(batch);
 }
 
+// What is not whole is cut, so it is read several times: a read may go wrong, and may hide that all
+// but one bit is there.
 static int reference_whole(struct io_file *file, const struct frame_batch *f, struct slice header)
 {
     uint8_t *bytes = mem_try_alloc(f->size_bytes);
     if (bytes == NULL)
         return ERR_NOMEM;
-    memset(bytes, 0, f->size_bytes);
-    int whole = reference_read(file, f, header, bytes);
-    if (whole == 0) // a read may go wrong for once, and what is not whole is cut
+    bool damaged = false;
+    int whole = 0;
+    for (int i = 0; i < 3 && whole == 0; i++) {
+        memset(bytes, 0, f->size_bytes);
         whole = reference_read(file, f, header, bytes);
-    if (whole == 0 && one_bit_off(bytes, f->size_bytes, header))
-        whole = ERR_CORRUPT;
+        damaged |= whole == 0 && one_bit_off(bytes, f->size_bytes, header);
+    }
     mem_free(bytes);
-    return whole;
+    return whole == 0 && damaged ? ERR_CORRUPT : whole;
 }
 
 int log_reference_verify(struct io *io, const struct journal_replayed *frame)
