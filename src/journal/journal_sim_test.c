@@ -126,6 +126,12 @@ static int segment_sync(struct journal_target *target, struct journal_frame **fr
     return err;
 }
 
+static bool segment_read(struct io_file *file, const struct frame *frame, uint8_t *bytes)
+{
+    int64_t got = io_read(file, frame->target_pos, bytes, frame->body_len);
+    return got == frame->body_len && crc32c(0, bytes, frame->body_len) == frame->crc;
+}
+
 static bool segment_whole(struct io *io, const struct frame *frame)
 {
     char path[16];
@@ -134,11 +140,34 @@ static bool segment_whole(struct io *io, const struct frame *frame)
     if (io_open(io, path, 0, &file) != 0)
         return false;
     uint8_t *bytes = mem_zalloc(frame->body_len);
-    int64_t got = io_read(file, frame->target_pos, bytes, frame->body_len);
-    bool whole = got == frame->body_len && crc32c(0, bytes, frame->body_len) == frame->crc;
+    bool whole = segment_read(file, frame, bytes);
     mem_free(bytes);
     io_file_close(file);
     return whole;
+}
+
+// What a recovery keeps it makes durable, as the log does: it may have been in the page cache only.
+static int segment_keep(struct io *io, const struct frame *frame, bool *out_whole)
+{
+    char path[16];
+    segment_path(frame->shard, path);
+    struct io_file *file = NULL;
+    *out_whole = false;
+    int err = io_open(io, path, IO_WRITE, &file);
+    if (err != 0)
+        return err == ERR_NOT_FOUND ? 0 : err;
+    uint8_t *bytes = mem_zalloc(frame->body_len);
+    *out_whole = segment_read(file, frame, bytes);
+    struct iovec iov = {.iov_base = bytes, .iov_len = frame->body_len};
+    if (*out_whole)
+        err = io_write(file, frame->target_pos, &iov, 1);
+    if (*out_whole && err == 0)
+        err = io_sync(file);
+    if (*out_whole && err == 0)
+        err = io_sync_dir(io, ".");
+    mem_free(bytes);
+    io_file_close(file);
+    return err;
 }
 
 // ---- adding
@@ -150,6 +179,8 @@ static void frame_done(void *arg, const struct journal_frame *frame, int err)
     struct frame *f = &u->frames[le32_get(frame->w.head.data)];
     if (f->state != FRAME_ADDED)
         broken(u, "a frame was answered twice");
+    if (err == ERR_LIMIT) // bundles that piled up on a full disk until no file could hold them
+        f->state = FRAME_DEAD;
     if (err != 0)
         return;
     f->state = FRAME_DONE;
@@ -317,16 +348,19 @@ static int judge_frame(void *arg, const struct journal_replayed *r)
     if (id < u->last_id[f->shard])
         broken(u, "a port's order was not kept");
     u->last_id[f->shard] = id;
+    f->lsn = r->lsn;
     if (r->kind == JOURNAL_BATCH) {
         if (r->body.len != f->body_len || crc32c(0, r->body.data, r->body.len) != f->crc)
             broken(u, "a body changed");
-    } else if (r->kind != JOURNAL_REFERENCE || r->body.len != REF) {
-        broken(u, "a reference changed");
-    } else if (!segment_whole(node->opener, f)) {
-        broken(u, "a referenced body is missing");
+        return 0;
     }
-    f->lsn = r->lsn;
-    return 0;
+    if (r->kind != JOURNAL_REFERENCE || r->body.len != REF)
+        broken(u, "a reference changed");
+    bool whole;
+    int err = segment_keep(node->opener, f, &whole);
+    if (err == 0 && !whole)
+        broken(u, "a referenced body is missing");
+    return err;
 }
 
 static int judge_verify(void *arg, const struct journal_replayed *r)
