@@ -349,6 +349,8 @@ void queue_get(struct queue *queue, struct queue_get *get)
     get->queue = queue;
     list_init(&get->link);
     list_push_back(&queue->gets, &get->link);
+    if (queue->read_err != 0) // who asks now is not told of an error of a second ago
+        queue_retry_at(queue, queues_now_ns(queue->queues));
     queue_touch(queue);
     queue_activate(queue);
 }
