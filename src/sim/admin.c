@@ -136,6 +136,7 @@ static void delete_topic(struct admin *a)
     a->at->topic->deleting = true;
     a->since = model_now(m);
     a->exists = register_write(m, a->at->topic->exists, 0);
+    a->at->topic->deletion = a->exists;
     client_call(c, KAFKA_API_DELETE_TOPICS, &q, deleted);
 }
 

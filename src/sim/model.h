@@ -100,8 +100,9 @@ struct model_hurt {
 struct model_topic {
     struct list link;
     char name[MODEL_NAME];
-    struct uuid id; // zero: not seen yet
-    bool deleting;  // somebody has begun to delete it
+    struct uuid id;    // zero: not seen yet
+    bool deleting;     // somebody has begun to delete it
+    uint32_t deletion; // the write of `exists` that deletes it, once it is being deleted
     struct model_register *exists, *count, *setting;
     struct model_partition **partitions; // as many as were ever asked for
     uint32_t partitions_count;

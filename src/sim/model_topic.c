@@ -78,6 +78,22 @@ static bool id_is_dead(const struct model *m, const struct uuid *id, uint64_t si
     return false;
 }
 
+// May it be an earlier topic of that name, whose deletion nobody can be sure of? A shard that the
+// deletion has not reached still tells of it, also when the name is being used again. (Old versions
+// of Metadata have no ids.)
+static bool is_predecessor(const struct model *m, const struct model_topic *t,
+                           const struct uuid *id, uint64_t since)
+{
+    LIST_FOR (it, &m->topics) {
+        const struct model_topic *o = CONTAINER_OF(it, struct model_topic, link);
+        bool same = uuid_eq(&o->id, id) || uuid_is_zero(&o->id) || uuid_is_zero(id);
+        if (o != t && o->deleting && strcmp(o->name, t->name) == 0 && same &&
+            o->exists->writes[o->deletion].known > since)
+            return true;
+    }
+    return false;
+}
+
 void topic_model_seen(struct model *m, struct model_topic *t, uint64_t since, bool exists,
                       const struct uuid *id, uint32_t partitions)
 {
@@ -88,6 +104,8 @@ void topic_model_seen(struct model *m, struct model_topic *t, uint64_t since, bo
         model_fail(m, "topic %s has the id of one that was deleted", t->name);
     if (t->deleting)
         return; // it may be any that had the name
+    if (is_predecessor(m, t, id, since))
+        return;
     if (!uuid_is_zero(&t->id) && !uuid_is_zero(id) && !uuid_eq(&t->id, id))
         model_fail(m, "topic %s has another id than before", t->name);
     if (!uuid_is_zero(id))
