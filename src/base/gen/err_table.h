@@ -36,7 +36,7 @@
     ERR_ROW(ACCESS_REFUSED, "access refused", 29, 403, 403) \
     ERR_ROW(UNKNOWN_SERVER, "unexpected failure in the server", -1, 541, 500) \
     ERR_ROW(OFFSET_OUT_OF_RANGE, "the offset is outside the range the partition holds", 1, 404, 416) \
-    ERR_ROW(CORRUPT_MESSAGE, "the record batch is damaged or its checksum does not match", 2, 502, 400) \
+    ERR_ROW(CORRUPT_MESSAGE, "the record batch is damaged or its checksum does not match", 2, 541, 400) \
     ERR_ROW(UNKNOWN_TOPIC_OR_PARTITION, "no such topic or partition", 3, 404, 404) \
     ERR_ROW(INVALID_FETCH_SIZE, "the fetch size is invalid", 4, 503, 400) \
     ERR_ROW(LEADER_NOT_AVAILABLE, "the partition has no leader at present", 5, 541, 503) \
