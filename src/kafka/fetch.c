@@ -12,8 +12,6 @@
 
 #include "kafka/conn.h"
 
-#define FETCH_WAIT_MAX_MS (5 * 60 * 1000)
-
 // ---- what to read
 
 static void fetch_want(struct kafka_request *r, struct slice name, const struct uuid *id,
@@ -186,7 +184,8 @@ static void fetch_limits(struct kafka_request *r)
     f->max_bytes = not_negative(q->max_bytes) < most ? not_negative(q->max_bytes) : most;
     f->min_bytes =
         not_negative(q->min_bytes) < f->max_bytes ? not_negative(q->min_bytes) : f->max_bytes;
-    f->max_wait_ms = q->max_wait_ms < FETCH_WAIT_MAX_MS ? q->max_wait_ms : FETCH_WAIT_MAX_MS;
+    f->max_wait_ms =
+        q->max_wait_ms < KAFKA_FETCH_WAIT_MAX_MS ? q->max_wait_ms : KAFKA_FETCH_WAIT_MAX_MS;
 }
 
 void kafka_fetch_handle(struct kafka_request *r)

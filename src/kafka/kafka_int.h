@@ -20,18 +20,19 @@ struct kafka_sessions;
 
 // ---- limits, besides those that are settings
 
-#define KAFKA_FIRST_REQUEST_NS (10 * INT64_C(1000000000))
-#define KAFKA_DRAIN_NS         (10 * INT64_C(1000000000))
-#define KAFKA_SEND_STALL_NS    (60 * INT64_C(1000000000))
-#define KAFKA_FRAME_MARK_NS    (30 * INT64_C(1000000000)) // in which a frame ends, or brings:
-#define KAFKA_FRAME_MARK_BYTES (480U << 10)               // 16 KiB a second
-#define KAFKA_IN_FLIGHT_MAX    64U                        // requests of one connection
-#define KAFKA_UNSENT_MAX       (1U << 20)  // bytes; above it the connection is not read
-#define KAFKA_SCRATCH_BYTES    (64U << 10) // one per shard
-#define KAFKA_ANSWER_MAX       (64U << 20) // bytes of an answer without its records
-#define KAFKA_STARVED_RETRY_NS (10 * INT64_C(1000000))
-#define KAFKA_QUIET_NS         INT64_C(2000000000) // of an unfinished frame while others starve
-#define KAFKA_STARVED_RETRIES  64U                 // connections that look again at once
+#define KAFKA_FIRST_REQUEST_NS  (10 * INT64_C(1000000000))
+#define KAFKA_DRAIN_NS          (10 * INT64_C(1000000000))
+#define KAFKA_SEND_STALL_NS     (60 * INT64_C(1000000000))
+#define KAFKA_FRAME_MARK_NS     (30 * INT64_C(1000000000)) // in which a frame ends, or brings:
+#define KAFKA_FRAME_MARK_BYTES  (480U << 10)               // 16 KiB a second
+#define KAFKA_IN_FLIGHT_MAX     64U                        // requests of one connection
+#define KAFKA_FETCH_WAIT_MAX_MS (5 * 60 * 1000)            // however long a client would wait
+#define KAFKA_UNSENT_MAX        (1U << 20)  // bytes; above it the connection is not read
+#define KAFKA_SCRATCH_BYTES     (64U << 10) // one per shard
+#define KAFKA_ANSWER_MAX        (64U << 20) // bytes of an answer without its records
+#define KAFKA_STARVED_RETRY_NS  (10 * INT64_C(1000000))
+#define KAFKA_QUIET_NS          INT64_C(2000000000) // of an unfinished frame while others starve
+#define KAFKA_STARVED_RETRIES   64U                 // connections that look again at once
 
 // ---- the door
 
