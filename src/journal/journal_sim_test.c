@@ -108,6 +108,12 @@ static int segment_write(struct journal_target *target, struct journal_frame **f
     return err;
 }
 
+static int file_sync(struct io *io, struct io_file *file)
+{
+    int err = io_sync(file);
+    return err == 0 ? io_sync_dir(io, ".") : err;
+}
+
 static int segment_sync(struct journal_target *target, struct journal_frame **frames, size_t count)
 {
     char path[16];
@@ -119,9 +125,7 @@ static int segment_sync(struct journal_target *target, struct journal_frame **fr
     struct io_file *file = NULL;
     int err = io_open(target->writer, path, IO_WRITE, &file);
     if (err == 0)
-        err = io_sync(file);
-    if (err == 0)
-        err = io_sync_dir(target->writer, ".");
+        err = file_sync(target->writer, file);
     io_file_close(file);
     return err;
 }
@@ -162,9 +166,7 @@ static int segment_keep(struct io *io, const struct frame *frame, bool *out_whol
     if (*out_whole)
         err = io_write(file, frame->target_pos, &iov, 1);
     if (*out_whole && err == 0)
-        err = io_sync(file);
-    if (*out_whole && err == 0)
-        err = io_sync_dir(io, ".");
+        err = file_sync(io, file);
     mem_free(bytes);
     io_file_close(file);
     return err;
